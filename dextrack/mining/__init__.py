@@ -1,0 +1,1 @@
+"""Finding demonstrations: trackers that solve one task each."""

@@ -1,0 +1,1 @@
+"""Recordings and the references that are retargeted from them."""

@@ -1,0 +1,124 @@
+"""Recording: what a dataset holds, a human hand's keypoints and an object's pose over time, and its file format.
+
+The file is an ``.npz`` of plain arrays; anybody can write one with ``numpy.savez``:
+
+=====================  ============  ==========================================================================
+``time``               (T,)          stamps, s, strictly increasing (any rate; it need not be constant)
+``keypoints_w``        (T, 21, 3)    m, world frame (z up, table top at z = 0), order of ``hands.spec.KEYPOINTS``
+``object_position_w``  (T, 3)        m
+``object_quaternion_w`` (T, 4)       wxyz
+``header``             bytes         optional UTF-8 JSON: ``name``, ``object`` (file stem), ``side``, ``dataset``, ``licence``, ``flags``
+=====================  ============  ==========================================================================
+
+The object lies beside it: ``../objects/<object>.npz`` (see ``dextrack.objects``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextrack import rotations
+from dextrack.errors import InputError
+from dextrack.files import digest_arrays, read_arrays, write_arrays
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A human hand moving an object. World frame, SI units; see the module's docstring for shapes."""
+
+    name: str
+    object_name: str
+    side: str
+    """``right`` or ``left``."""
+    time: Floats
+    keypoints_w: Floats
+    object_position_w: Floats
+    object_quaternion_w: Floats
+    dataset: str = ""
+    licence: str = ""
+    flags: tuple[str, ...] = ()
+    """What is known to be wrong with it, in words; retargeting shows them."""
+
+    def __post_init__(self) -> None:
+        """Refuse NaN, wrong shapes, stamps that do not increase, zero quaternions, and lengths that are not metres."""
+        n = len(self.time)
+        shapes = {"time": (n,), "keypoints_w": (n, 21, 3), "object_position_w": (n, 3), "object_quaternion_w": (n, 4)}
+        if n < 5:
+            raise InputError(f"recording {self.name}: field time has {n} frames.", remedy="a recording needs at least 5 frames.")
+        for field, shape in shapes.items():
+            a = getattr(self, field)
+            if a.shape != shape:
+                raise InputError(f"recording {self.name}: field {field} has shape {a.shape}, not {shape}.", remedy="see `dextrack data format`.")
+            if not np.isfinite(a).all():
+                frame = int(np.argwhere(~np.isfinite(a))[0][0])
+                raise InputError(f"recording {self.name}: field {field} is not finite at frame {frame}.", remedy="cut or interpolate the bad frames.")
+        if not (np.diff(self.time) > 0).all():
+            raise InputError(f"recording {self.name}: field time does not increase.", remedy="sort the frames and drop duplicates.")
+        if (np.abs(np.linalg.norm(self.object_quaternion_w, axis=1) - 1.0) > 1e-3).any():
+            raise InputError(f"recording {self.name}: field object_quaternion_w is not of unit length.", remedy="normalise it; the order is wxyz.")
+        if self.side not in ("right", "left"):
+            raise InputError(f"recording {self.name}: side {self.side!r} is neither right nor left.", remedy="correct the header.")
+        span = float(np.linalg.norm(self.keypoints_w[:, 9] - self.keypoints_w[:, 0], axis=1).mean())
+        if not 0.04 <= span <= 0.2:
+            raise InputError(
+                f"recording {self.name}: field keypoints_w puts the middle finger's base {span:.4g} m from the wrist (a hand has 0.06 to 0.12 m).",
+                remedy="give metres (not millimetres) and the 21 keypoints in the documented order.",
+            )
+        far = float(np.abs(self.object_position_w).max())
+        if far > 5.0:
+            raise InputError(f"recording {self.name}: field object_position_w reaches {far:.4g} m.", remedy="give metres, not millimetres.")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the arrays."""
+        return digest_arrays(self._arrays())
+
+    def _arrays(self) -> dict[str, Floats]:
+        return {k: getattr(self, k) for k in ("time", "keypoints_w", "object_position_w", "object_quaternion_w")}
+
+    def save(self, path: Path) -> None:
+        """Write the recording as an ``.npz``."""
+        header = {"kind": "recording", "version": 1, "name": self.name, "object": self.object_name, "side": self.side}
+        header |= {"dataset": self.dataset, "licence": self.licence, "flags": list(self.flags)}
+        write_arrays(path, header, self._arrays())
+
+    @staticmethod
+    def load(path: Path) -> Recording:
+        """Read a recording file, ours or hand-made.
+
+        Raises:
+            InputError: missing or malformed file or field.
+        """
+        path = Path(path)
+        header, a = read_arrays(path)
+        return Recording.from_arrays(path.stem, header, a)
+
+    @staticmethod
+    def from_arrays(stem: str, header: dict[str, Any], a: dict[str, Any]) -> Recording:
+        """Make a recording from a file's ``header`` and arrays; ``stem`` names it where the header does not."""
+        missing = [k for k in ("time", "keypoints_w", "object_position_w", "object_quaternion_w") if k not in a]
+        if missing:
+            raise InputError(f"recording {stem}: field {missing[0]} is missing.", remedy="see `dextrack data format`.")
+        try:
+            values = {k: np.asarray(v, dtype=np.float64) for k, v in a.items() if k in ("time", "keypoints_w", "object_position_w", "object_quaternion_w")}
+        except (TypeError, ValueError) as error:
+            raise InputError(f"recording {stem}: a field is not numeric ({error}).", remedy="see `dextrack data format`.") from None
+        name = str(header.get("name", stem))
+        recording = Recording(
+            name=name,
+            object_name=str(header.get("object", name.split("_")[0])),
+            side=str(header.get("side", "right")),
+            dataset=str(header.get("dataset", "")),
+            licence=str(header.get("licence", "")),
+            flags=tuple(str(f) for f in header.get("flags", ())),
+            **values,
+        )
+        unit = rotations.normalise(recording.object_quaternion_w)
+        return dataclasses.replace(recording, object_quaternion_w=unit)

@@ -1,0 +1,106 @@
+"""The Backend protocol: many worlds of one scene, stepped together. Adding an engine is a module and one registry line."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Callable, Dict, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Protocol
+
+from dextrack.errors import InputError
+from dextrack.hands.spec import HandSpec
+from dextrack.objects.spec import ObjectSpec
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldState:
+    """State of W worlds; arrays may be views that the next step overwrites. World frame, SI units, wxyz."""
+
+    hand: Floats
+    """theta, (W, 22), columns as ``Backend.joint_names``."""
+    hand_velocity: Floats
+    """(W, 22)."""
+    object_position_w: Floats
+    """(W, 3)."""
+    object_quaternion_w: Floats
+    """(W, 4)."""
+    object_linear_velocity_w: Floats
+    """(W, 3)."""
+    object_angular_velocity_w: Floats
+    """(W, 3)."""
+    tips_w: Floats
+    """Pad centres, (W, F, 3), in the order of ``HandSpec.fingertips``."""
+
+
+class Backend(Protocol):
+    """A physics engine holding ``n_worlds`` copies of hand, object and table."""
+
+    n_worlds: int
+    joint_names: Tuple[str, ...]
+    """Names of theta's columns, whatever order the engine keeps inside."""
+    period: float
+    """Control period, s."""
+
+    def reset(
+        self,
+        hand: Floats,
+        object_position_w: Floats,
+        object_quaternion_w: Floats,
+        worlds: Optional[Ints] = None,
+        hand_velocity: Optional[Floats] = None,
+        targets: Optional[Floats] = None,
+    ) -> None:
+        """Put ``worlds`` (default: all) at the given states (n, 22), (n, 3), (n, 4); velocities default to zero.
+
+        ``targets`` (n, 22) are what the PD controllers get until the next step (default: ``hand``). Other worlds do not change.
+        """
+
+    def step(self, targets: Floats) -> None:
+        """Advance every world by one control period towards ``targets`` (n_worlds, 22)."""
+
+    def state(self) -> WorldState:
+        """Current state of every world."""
+
+    def vary(self, friction_scale: Floats, mass_scale: Floats) -> None:
+        """Give each world its own multiplier (n_worlds,) of object friction and mass; lasts until the next call."""
+
+    def bad_worlds(self) -> Ints:
+        """Indices of worlds whose state is not finite or whose engine reported divergence since they were last reset."""
+
+    def close(self) -> None:
+        """Free threads and memory."""
+
+
+MakeBackend = Callable[..., Backend]
+_BACKENDS: Dict[str, MakeBackend] = {}
+
+
+def register_backend(name: str) -> Callable[[MakeBackend], MakeBackend]:
+    """Decorator that puts ``make(hand, base_quaternion_w, obj, physics, n_worlds, n_threads)`` in the registry."""
+
+    def add(make: MakeBackend) -> MakeBackend:
+        _BACKENDS[name] = make
+        return make
+
+    return add
+
+
+def backend_names() -> Tuple[str, ...]:
+    """Names of the registered backends."""
+    return tuple(sorted(_BACKENDS))
+
+
+def make_backend(name: str, hand: HandSpec, base_quaternion_w: Floats, obj: ObjectSpec, **options: object) -> Backend:
+    """Make the backend ``name``; ``options`` are ``physics``, ``n_worlds``, ``n_threads``.
+
+    Raises:
+        InputError: no such backend.
+    """
+    if name not in _BACKENDS:
+        raise InputError("backend %r is not known." % name, remedy="choose one of: %s." % ", ".join(backend_names()))
+    return _BACKENDS[name](hand, base_quaternion_w, obj, **options)
