@@ -94,9 +94,9 @@ class MujocoBackend:
         return np.flatnonzero(~finite | (self._warning_count() > self._warnings))
 
     def _warning_count(self) -> np.ndarray:
-        """Bad positions, velocities or accelerations that the engine met, per world."""
+        """Bad positions, velocities or accelerations that the engine met, per world (a warning is its last argument and its count)."""
         kinds = [mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC]
-        return np.asarray(self._batch.warning)[:, [int(k) for k in kinds]].sum(axis=1)
+        return np.asarray(self._batch.warning)[:, [int(k) for k in kinds], 1].sum(axis=1)
 
     def close(self) -> None:
         """See ``Backend.close``: the batch's threads end with it."""
