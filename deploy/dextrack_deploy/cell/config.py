@@ -1,0 +1,178 @@
+"""CellConfig: arm, hand, table, workspace and drivers of one cell, checked when it is made.
+
+World frame: right-handed, z up, origin on the table top. Quaternions are wxyz. Suffixes: ``_w`` world, ``_f`` the arm's flange.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextrack.errors import InputError
+
+Floats = NDArray[np.float64]
+Vector3 = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+
+ARMS = ("fr3",)
+"""Arms that DexTrack has a model of."""
+HANDS = ("leap_right",)
+"""Hands that a cell can carry."""
+ARM_DRIVERS = ("twin", "franka")
+"""Names of the arm drivers that a cell may ask for."""
+HAND_DRIVERS = ("twin", "leap")
+"""Names of the hand drivers that a cell may ask for."""
+POSE_SOURCES = ("twin",)
+"""Names of the sources of the object's pose that a cell may ask for."""
+
+
+def _refuse(field: str, what: str, remedy: str) -> InputError:
+    return InputError(f"cell configuration: field {field} {what}.", remedy=remedy)
+
+
+def _check_numbers(field: str, values: tuple[float, ...], length: int) -> None:
+    if len(values) != length or not all(np.isfinite(v) for v in values):
+        raise _refuse(field, f"is not {length} finite numbers", f"give {length} numbers in SI units.")
+
+
+def _check_unit(field: str, q: Quaternion) -> None:
+    _check_numbers(field, q, 4)
+    if abs(float(np.linalg.norm(q)) - 1.0) > 1e-3:
+        raise _refuse(field, f"has length {np.linalg.norm(q):.4f}, not 1", "give a unit quaternion in the order w x y z.")
+
+
+def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise _refuse(field, f"is {value!r}", f"choose one of: {', '.join(choices)}.")
+
+
+def _check_fraction(field: str, value: float) -> None:
+    if not 0.0 < value <= 1.0:
+        raise _refuse(field, f"is {value}", "give a fraction of the arm's published limit, above 0 and at most 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmMount:
+    """The arm: where its base stands, where it waits, and how much of its limits may be used."""
+
+    model: str
+    """Name of the arm's model, for example ``fr3``."""
+    base_position_w: Vector3
+    """Origin of the arm's root body, m."""
+    base_quaternion_w: Quaternion
+    """Rotation of the arm's root body."""
+    home: tuple[float, ...]
+    """Joint positions where the arm waits, rad; 7 of them. Inverse kinematics prefers postures near it."""
+    velocity_fraction: float = 0.7
+    """Part of the published joint velocities that commands may reach."""
+    acceleration_fraction: float = 0.7
+    """Part of the published joint accelerations that commands may reach."""
+    limit_margin: float = 0.05
+    """Distance that commands keep from every joint limit, rad."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no arm can be."""
+        _check_choice("arm.model", self.model, ARMS)
+        _check_numbers("arm.base_position_w", self.base_position_w, 3)
+        _check_unit("arm.base_quaternion_w", self.base_quaternion_w)
+        _check_numbers("arm.home", self.home, 7)
+        _check_fraction("arm.velocity_fraction", self.velocity_fraction)
+        _check_fraction("arm.acceleration_fraction", self.acceleration_fraction)
+        if not 0.0 <= self.limit_margin < 0.5:
+            raise _refuse("arm.limit_margin", f"is {self.limit_margin} rad", "give a margin from 0 to 0.5 rad.")
+
+
+@dataclasses.dataclass(frozen=True)
+class HandMount:
+    """The hand, and the fixed transform from the arm's flange to the hand's root body (``palm_lower`` of a LEAP)."""
+
+    model: str
+    """Name of the hand, for example ``leap_right``."""
+    position_f: Vector3
+    """Origin of the hand's root body in the flange's frame, m."""
+    quaternion_f: Quaternion
+    """Rotation of the hand's root body in the flange's frame."""
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown hand or a mount that is no rigid transform of plausible size."""
+        _check_choice("hand.model", self.model, HANDS)
+        _check_numbers("hand.position_f", self.position_f, 3)
+        _check_unit("hand.quaternion_f", self.quaternion_f)
+        if float(np.linalg.norm(self.position_f)) > 0.5:
+            raise _refuse("hand.position_f", f"is {np.linalg.norm(self.position_f):.3g} m long", "give metres, not millimetres.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A rectangular table; its top is the plane z = 0 of the world."""
+
+    lower: tuple[float, float]
+    """Least x and y of the top, m."""
+    upper: tuple[float, float]
+    """Greatest x and y of the top, m."""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty rectangle."""
+        _check_numbers("table.lower", self.lower, 2)
+        _check_numbers("table.upper", self.upper, 2)
+        if not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
+            raise _refuse("table", "is empty: lower is not below upper", "swap them.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Workspace:
+    """The box that the origin of the hand's root body may move in."""
+
+    lower_w: Vector3
+    """Least x, y, z, m."""
+    upper_w: Vector3
+    """Greatest x, y, z, m."""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty box."""
+        _check_numbers("workspace.lower_w", self.lower_w, 3)
+        _check_numbers("workspace.upper_w", self.upper_w, 3)
+        if not all(a < b for a, b in zip(self.lower_w, self.upper_w, strict=True)):
+            raise _refuse("workspace", "is empty: lower_w is not below upper_w", "swap them.")
+
+    def contains(self, points_w: Floats) -> NDArray[np.bool_]:
+        """Whether each of ``points_w`` (..., 3) m lies in the box; shape (...)."""
+        inside: NDArray[np.bool_] = ((points_w >= self.lower_w) & (points_w <= self.upper_w)).all(axis=-1)
+        return inside
+
+
+@dataclasses.dataclass(frozen=True)
+class Drivers:
+    """Which driver stands behind each device."""
+
+    arm: str
+    """One of ``ARM_DRIVERS``."""
+    hand: str
+    """One of ``HAND_DRIVERS``."""
+    object_pose: str
+    """One of ``POSE_SOURCES``."""
+
+    def __post_init__(self) -> None:
+        """Refuse drivers that there are not."""
+        _check_choice("drivers.arm", self.arm, ARM_DRIVERS)
+        _check_choice("drivers.hand", self.hand, HAND_DRIVERS)
+        _check_choice("drivers.object_pose", self.object_pose, POSE_SOURCES)
+
+
+@dataclasses.dataclass(frozen=True)
+class CellConfig:
+    """One cell. ``load_cell`` reads it from a file."""
+
+    name: str
+    arm: ArmMount
+    hand: HandMount
+    table: Table
+    workspace: Workspace
+    drivers: Drivers
+
+    def __post_init__(self) -> None:
+        """Refuse a cell without a name."""
+        if not self.name:
+            raise _refuse("name", "is empty", "name the cell.")

@@ -1,0 +1,77 @@
+"""Reading cell configurations: those that DexTrack ships by name, anyone's by path."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+import dextrack_assets
+from dextrack.errors import InputError
+from dextrack_deploy.cell.config import CellConfig
+
+T = TypeVar("T")
+
+
+def cell_names() -> tuple[str, ...]:
+    """Names of the cells that DexTrack ships."""
+    return tuple(sorted(p.stem for p in dextrack_assets.path("cells").glob("*.yaml")))
+
+
+def load_cell(name_or_path: str | Path) -> CellConfig:
+    """Read the cell called ``name_or_path``, or the YAML file at that path.
+
+    Raises:
+        InputError: no such cell or file, the file is not YAML, or a field is missing, unknown or implausible.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in cell_names():
+        path = dextrack_assets.path("cells", f"{name_or_path}.yaml")
+    elif not path.is_file():
+        raise InputError(f"cell {str(name_or_path)!r} is not known and there is no such file.", remedy=f"choose one of: {', '.join(cell_names())}, or give a file.")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: this is not YAML ({error}).", remedy="compare it with the cell `twin`.") from None
+    try:
+        return _build(CellConfig, value, "")
+    except InputError as error:
+        raise InputError(f"{path}: {error.what}", remedy=error.remedy) from None
+
+
+def _build(kind: type[T], value: Any, where: str) -> T:
+    """Make the dataclass ``kind`` from a mapping; every unknown or missing key is an error that names it."""
+    if not isinstance(value, dict):
+        raise InputError(f"field {where or 'of the whole file'} is not a mapping of names to values.", remedy="compare it with the cell `twin`.")
+    hints = get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = [str(k) for k in value if k not in fields]
+    if unknown:
+        raise InputError(f"field {where}{unknown[0]} is not known.", remedy=f"use only: {', '.join(fields)}.")
+    missing = [n for n, f in fields.items() if n not in value and f.default is dataclasses.MISSING]
+    if missing:
+        raise InputError(f"field {where}{missing[0]} is missing.", remedy="compare the file with the cell `twin`.")
+    return kind(**{n: _convert(hints[n], v, f"{where}{n}") for n, v in value.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    """Turn a YAML value into what a field of type ``kind`` holds."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _build(kind, value, f"{where}.")
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise InputError(f"field {where} is not a list.", remedy=f"give {len(get_args(kind))} numbers in brackets.")
+        return tuple(_number(v, where) for v in value)
+    if kind is float:
+        return _number(value, where)
+    if not isinstance(value, str):
+        raise InputError(f"field {where} is not text.", remedy="write a name.")
+    return value
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"field {where} holds {value!r}, which is not a number.", remedy="give numbers in SI units.")
+    return float(value)
