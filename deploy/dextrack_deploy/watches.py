@@ -1,0 +1,313 @@
+"""Watches: what is measured while the cell runs, the limits, and what each violation leads to. No clocks: time is an argument, s."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextrack.errors import InputError
+from dextrack.rotations import angle, from_hinges
+from dextrack_deploy.graph import HEARTBEAT_DEADLINE
+from dextrack_deploy.status import MOVING, Reaction, State
+
+Floats = NDArray[np.float64]
+
+
+class Fault(enum.Enum):
+    """What can go wrong while a cell is configured."""
+
+    STALE_SENSOR = "stale sensor"
+    DEAD_NODE = "dead node"
+    OVERRUN = "loop overrun"
+    TRACKING = "tracking error"
+    JOINT_LIMIT = "joint limit"
+    VELOCITY = "velocity limit"
+    WORKSPACE = "workspace"
+    CURRENT = "motor current"
+    TEMPERATURE = "motor temperature"
+    OBJECT_LOST = "object lost"
+    OBJECT_JUMP = "object jump"
+    DISK = "disk"
+    NOT_FINITE = "not finite"
+    DRIVER = "driver error"
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+    """What a fault leads to."""
+
+    reaction: Reaction
+    fatal: bool
+    """True: FAULT, from any configured state. False: HOLD, from a state that moves."""
+    states: frozenset[State]
+    """Where the fault is watched."""
+
+
+_CONFIGURED = frozenset(State) - {State.UNCONFIGURED}
+
+RESPONSES: dict[Fault, Response] = {
+    Fault.STALE_SENSOR: Response(Reaction.HOLD, False, MOVING),
+    Fault.DEAD_NODE: Response(Reaction.HOLD, False, MOVING),
+    Fault.OVERRUN: Response(Reaction.HOLD, False, MOVING),
+    Fault.TRACKING: Response(Reaction.HOLD, False, MOVING),
+    Fault.WORKSPACE: Response(Reaction.HOLD, False, frozenset({State.RUN})),
+    Fault.OBJECT_LOST: Response(Reaction.HOLD, False, frozenset({State.RUN})),
+    Fault.OBJECT_JUMP: Response(Reaction.HOLD, False, frozenset({State.RUN})),
+    Fault.DISK: Response(Reaction.HOLD, False, frozenset({State.RUN})),
+    Fault.JOINT_LIMIT: Response(Reaction.STOP_ARM, False, MOVING),
+    Fault.VELOCITY: Response(Reaction.STOP_ARM, False, MOVING),
+    Fault.CURRENT: Response(Reaction.SOFTEN, False, MOVING | {State.HOLD}),
+    Fault.NOT_FINITE: Response(Reaction.STOP_ARM, True, _CONFIGURED),
+    Fault.TEMPERATURE: Response(Reaction.DROP_TORQUE, True, _CONFIGURED),
+    Fault.DRIVER: Response(Reaction.STOP_ARM, True, _CONFIGURED),
+}
+"""The table of DESIGN.md: for each fault, what happens and where it is watched. RETREAT does not need the object, the disk or the workspace of
+the trial: a cell that lost its object can still go home."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """A fault that is present, and what a person should know."""
+
+    fault: Fault
+    what: str
+
+    def __str__(self) -> str:
+        """Fault and detail."""
+        return f"{self.fault.value}: {self.what}"
+
+    @property
+    def response(self) -> Response:
+        """What the fault leads to."""
+        return RESPONSES[self.fault]
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchLimits:
+    """The limits of every watch. SI units; arrays over joints follow the arm's or the hand's joint names."""
+
+    arm_lower: Floats
+    arm_upper: Floats
+    arm_velocity: Floats
+    hand_lower: Floats
+    """(22,) as theta."""
+    hand_upper: Floats
+    hand_velocity: Floats
+    """(22,): m/s and rad/s."""
+    workspace_lower_w: Floats = dataclasses.field(default_factory=lambda: np.array([-0.6, -0.6, 0.0]))
+    """(3,): box of the palm's position, m."""
+    workspace_upper_w: Floats = dataclasses.field(default_factory=lambda: np.array([0.6, 0.6, 0.9]))
+    streams: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"hand/joint_states": 0.1, "arm/joint_states": 0.1})
+    """Largest age of the newest sample of each sensor, s."""
+    object_age_s: float = 0.25
+    """The object counts as lost when its newest pose is older."""
+    object_jump_m: float = 0.10
+    """Largest distance between two poses of the object; about 3 m/s at 30 Hz, above what the noise of an estimator makes."""
+    nodes: tuple[str, ...] = ()
+    """Nodes whose heartbeat is watched."""
+    heartbeat_s: float = HEARTBEAT_DEADLINE
+    overruns: int = 6
+    """Overruns of the control loop in a row."""
+    tracking_position_m: float = 0.06
+    """Distance of the palm from the shadow simulator's."""
+    tracking_rotation_rad: float = 0.5
+    tracking_finger_rad: float = 1.0
+    """Fingers are blocked by the object that the shadow simulator does not have, so this is wide."""
+    tracking_arm_rad: float = 0.25
+    """Distance of an arm joint from its target."""
+    tracking_for_s: float = 0.5
+    """A tracking error counts when it lasts this long."""
+    joint_margin: float = 0.1
+    """Readings may leave the limits by this much (noise and zero errors), rad or m."""
+    velocity_factor: float = 1.5
+    """Finite differences of noisy readings exceed the true velocity; they may exceed the limit by this factor."""
+    velocity_for_s: float = 0.1
+    current_a: float = 0.55
+    """Current of a motor."""
+    current_for_s: float = 1.0
+    temperature_c: float = 65.0
+    """Temperature of a motor (DYNAMIXEL XL330 shuts down at 70)."""
+    disk_free_mb: float = 50.0
+
+    def __post_init__(self) -> None:
+        """Refuse limits that are not ordered or not finite."""
+        pairs = {
+            "arm": (self.arm_lower, self.arm_upper),
+            "hand": (self.hand_lower, self.hand_upper),
+            "workspace": (self.workspace_lower_w, self.workspace_upper_w),
+        }
+        for what, (low, high) in pairs.items():
+            if low.shape != high.shape or not np.isfinite([low, high]).all() or not (low < high).all():
+                raise InputError(f"watch limits: the {what}'s lower and upper limits are not finite and in order.", remedy="correct the cell configuration.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurements:
+    """The newest of everything, as the supervisor's node knows it. None: never heard."""
+
+    stamps: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Topic: stamp of its newest sample, s."""
+    heard: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Node: when its heartbeat was heard, s."""
+    errors: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Node: the error that it reports on ``/diagnostics``."""
+    theta: Floats | None = None
+    """(22,) measured hand state."""
+    theta_dot: Floats | None = None
+    shadow: Floats | None = None
+    """(22,) state of the shadow simulator: what the hand follows in RUN."""
+    arm_q: Floats | None = None
+    arm_dq: Floats | None = None
+    arm_target: Floats | None = None
+    """(7,) newest joint target of the arm in APPROACH and RETREAT."""
+    object_position_w: Floats | None = None
+    current: Floats | None = None
+    """(16,) motor currents, A."""
+    temperature: Floats | None = None
+    """(16,) motor temperatures, degrees Celsius."""
+    overruns: int = 0
+    """Overruns of the control loop in a row."""
+    disk_free_mb: float | None = None
+
+
+Watch = Callable[["Watcher", Measurements, float, State], Iterator[Reason]]
+
+
+class Watcher:
+    """Holds what watches must remember: since when a violation lasts, and where the object was."""
+
+    def __init__(self, limits: WatchLimits, joint_names: tuple[str, ...], arm_joint_names: tuple[str, ...]) -> None:
+        """``joint_names`` (22) and ``arm_joint_names`` (7) name the joints in reasons."""
+        self.limits = limits
+        self.joint_names = joint_names
+        self.arm_joint_names = arm_joint_names
+        self._since: dict[str, float] = {}
+        self._object: tuple[float, Floats] | None = None
+
+    def reasons(self, m: Measurements, now: float, state: State) -> list[Reason]:
+        """The faults that are present at ``now`` (s) and watched in ``state``."""
+        found = [r for watch in WATCHES for r in watch(self, m, now, state)]
+        if m.object_position_w is not None and "object_pose" in m.stamps:
+            self._object = (m.stamps["object_pose"], np.array(m.object_position_w))
+        return [r for r in found if state in r.response.states]
+
+    def lasts(self, key: str, violated: bool, now: float, for_s: float) -> bool:
+        """Whether ``violated`` has been true at every call with ``key`` for at least ``for_s`` seconds."""
+        if not violated:
+            self._since.pop(key, None)
+            return False
+        return now - self._since.setdefault(key, now) >= for_s
+
+    def forget(self, prefix: str) -> None:
+        """Drop what ``lasts`` remembers under keys that begin with ``prefix``."""
+        self._since = {k: v for k, v in self._since.items() if not k.startswith(prefix)}
+
+    def jump(self, m: Measurements) -> float:
+        """Distance of the object's newest pose from the one before it, m; 0 where the stamp is not new."""
+        if self._object is None or m.object_position_w is None or m.stamps.get("object_pose", -np.inf) <= self._object[0]:
+            return 0.0
+        return float(np.linalg.norm(m.object_position_w - self._object[1]))
+
+
+def _sensors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
+    for name, limit in w.limits.streams.items():
+        if name not in m.stamps:
+            yield Reason(Fault.STALE_SENSOR, f"{name} was never heard")
+        elif now - m.stamps[name] > limit:
+            yield Reason(Fault.STALE_SENSOR, f"{name} is {now - m.stamps[name]:.2f} s old (limit {limit:.2f} s)")
+
+
+def _nodes(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
+    for name in w.limits.nodes:
+        if name not in m.heard:
+            yield Reason(Fault.DEAD_NODE, f"{name} was never heard")
+        elif now - m.heard[name] > w.limits.heartbeat_s:
+            yield Reason(Fault.DEAD_NODE, f"{name} was last heard {now - m.heard[name]:.2f} s ago (limit {w.limits.heartbeat_s:.2f} s)")
+    for name, error in m.errors.items():
+        if error:
+            yield Reason(Fault.DRIVER, f"{name} reports: {error}")
+
+
+def _finite(_: Watcher, m: Measurements, __: float, ___: State) -> Iterator[Reason]:
+    for name in ("theta", "theta_dot", "shadow", "arm_q", "arm_dq", "arm_target", "object_position_w", "current", "temperature"):
+        value = getattr(m, name)
+        if value is not None and not np.isfinite(value).all():
+            yield Reason(Fault.NOT_FINITE, f"{name} holds a value that is not finite")
+
+
+def _loop(w: Watcher, m: Measurements, _: float, __: State) -> Iterator[Reason]:
+    if m.overruns >= w.limits.overruns:
+        yield Reason(Fault.OVERRUN, f"the control loop overran {m.overruns} times in a row")
+    if m.disk_free_mb is not None and m.disk_free_mb < w.limits.disk_free_mb:
+        yield Reason(Fault.DISK, f"{m.disk_free_mb:.0f} MB are free for the trial log (limit {w.limits.disk_free_mb:.0f} MB)")
+
+
+def _tracking(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
+    limits = w.limits
+    errors: list[tuple[str, float, float, str]] = []
+    if state not in MOVING:
+        w.forget("tracking")
+    if state is State.RUN and m.theta is not None and m.shadow is not None:
+        errors.append(("palm", float(np.linalg.norm(m.theta[:3] - m.shadow[:3])), limits.tracking_position_m, "m"))
+        errors.append(("palm", float(angle(from_hinges(m.theta[3:6]), from_hinges(m.shadow[3:6]))), limits.tracking_rotation_rad, "rad"))
+        finger = int(np.argmax(np.abs(m.theta[6:] - m.shadow[6:])))
+        errors.append((f"finger joint {w.joint_names[6 + finger]}", float(np.abs(m.theta[6:] - m.shadow[6:])[finger]), limits.tracking_finger_rad, "rad"))
+    if state in (State.APPROACH, State.RETREAT) and m.arm_q is not None and m.arm_target is not None:
+        joint = int(np.argmax(np.abs(m.arm_q - m.arm_target)))
+        errors.append((f"arm joint {w.arm_joint_names[joint]}", float(np.abs(m.arm_q - m.arm_target)[joint]), limits.tracking_arm_rad, "rad"))
+    for name, value, limit, unit in errors:
+        if w.lasts(f"tracking {name.split()[0]} {unit}", value > limit, now, limits.tracking_for_s):
+            yield Reason(Fault.TRACKING, f"{name} is {value:.3f} {unit} from its target for {limits.tracking_for_s:.1f} s (limit {limit:.3f} {unit})")
+
+
+def _outside(names: tuple[str, ...], value: Floats | None, lower: Floats, upper: Floats, margin: float) -> Iterator[str]:
+    if value is None:
+        return
+    for i in np.flatnonzero((value < lower - margin) | (value > upper + margin)):
+        yield f"{names[i]} at {value[i]:.3f} is outside {lower[i]:.3f} .. {upper[i]:.3f}"
+
+
+def _limits(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
+    limits = w.limits
+    for what in _outside(w.arm_joint_names, m.arm_q, limits.arm_lower, limits.arm_upper, 0.0):
+        yield Reason(Fault.JOINT_LIMIT, what)
+    for what in _outside(w.joint_names, m.theta, limits.hand_lower, limits.hand_upper, limits.joint_margin):
+        yield Reason(Fault.JOINT_LIMIT, what)
+    for names, rate, limit in ((w.arm_joint_names, m.arm_dq, limits.arm_velocity), (w.joint_names, m.theta_dot, limits.hand_velocity)):
+        bound = limits.velocity_factor * limit
+        fast = [] if rate is None else list(_outside(names, rate, -bound, bound, 0.0))
+        if w.lasts(f"velocity {names[0]}", bool(fast), now, limits.velocity_for_s):
+            yield Reason(Fault.VELOCITY, fast[0])
+    if m.theta is not None:
+        for what in _outside(w.joint_names, m.theta[:3], limits.workspace_lower_w, limits.workspace_upper_w, 0.0):
+            yield Reason(Fault.WORKSPACE, f"the palm's {what} m")
+
+
+def _motors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
+    limits = w.limits
+    if m.current is not None:
+        worst = int(np.argmax(np.abs(m.current)))
+        if w.lasts("current", bool(np.abs(m.current[worst]) > limits.current_a), now, limits.current_for_s):
+            yield Reason(Fault.CURRENT, f"motor {w.joint_names[6 + worst]} draws {abs(m.current[worst]):.2f} A for {limits.current_for_s:.1f} s")
+    if m.temperature is not None and m.temperature.max() > limits.temperature_c:
+        hottest = int(np.argmax(m.temperature))
+        yield Reason(Fault.TEMPERATURE, f"motor {w.joint_names[6 + hottest]} has {m.temperature[hottest]:.0f} C (limit {limits.temperature_c:.0f} C)")
+
+
+def _object(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
+    if "object_pose" not in m.stamps:
+        yield Reason(Fault.OBJECT_LOST, "no pose of the object was ever heard")
+        return
+    age = now - m.stamps["object_pose"]
+    if age > w.limits.object_age_s:
+        yield Reason(Fault.OBJECT_LOST, f"the object's newest pose is {age:.2f} s old (limit {w.limits.object_age_s:.2f} s)")
+    if w.jump(m) > w.limits.object_jump_m:
+        yield Reason(Fault.OBJECT_JUMP, f"the object moved {w.jump(m):.3f} m between two poses (limit {w.limits.object_jump_m:.3f} m)")
+
+
+WATCHES: tuple[Watch, ...] = (_sensors, _nodes, _finite, _loop, _tracking, _limits, _motors, _object)
+"""Every watch; each yields the reasons that it finds, in any state."""
