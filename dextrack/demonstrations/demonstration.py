@@ -43,4 +43,6 @@ class Demonstration:
         for field, shape in shapes.items():
             a = getattr(self, field)
             if a.shape != shape or not np.isfinite(a).all():
-                raise InputError(f"demonstration of {self.reference.name}: field {field} is not a finite array of shape {shape}.", remedy="mine the reference again.")
+                raise InputError(
+                    f"demonstration of {self.reference.name}: field {field} is not a finite array of shape {shape}.", remedy="mine the reference again."
+                )

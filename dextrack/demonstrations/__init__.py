@@ -1,0 +1,1 @@
+"""Demonstrations and the file that keeps them."""
