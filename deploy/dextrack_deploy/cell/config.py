@@ -80,8 +80,8 @@ class ArmMount:
         _check_numbers("arm.home", self.home, 7)
         _check_fraction("arm.velocity_fraction", self.velocity_fraction)
         _check_fraction("arm.acceleration_fraction", self.acceleration_fraction)
-        if not 0.0 <= self.limit_margin < 0.5:
-            raise _refuse("arm.limit_margin", f"is {self.limit_margin} rad", "give a margin from 0 to 0.5 rad.")
+        if not 0.01 <= self.limit_margin < 0.5:
+            raise _refuse("arm.limit_margin", f"is {self.limit_margin} rad", "give a margin from 0.01 to 0.5 rad: closer to a limit a Franka allows no motion at all.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,12 +94,18 @@ class HandMount:
     """Origin of the hand's root body in the flange's frame, m."""
     quaternion_f: Quaternion
     """Rotation of the hand's root body in the flange's frame."""
+    plate_thickness: float = 0.025
+    """Thickness of the plate between flange and hand, m. It is drawn and weighed; ``position_f`` already contains it."""
+    plate_mass: float = 0.1
+    """Mass of that plate with its screws, kg."""
 
     def __post_init__(self) -> None:
         """Refuse an unknown hand or a mount that is no rigid transform of plausible size."""
         _check_choice("hand.model", self.model, HANDS)
         _check_numbers("hand.position_f", self.position_f, 3)
         _check_unit("hand.quaternion_f", self.quaternion_f)
+        if not (0.002 <= self.plate_thickness <= 0.2 and 0.0 < self.plate_mass < 3.0):
+            raise _refuse("hand.plate_thickness or hand.plate_mass", "is not plausible", "give metres (0.002 to 0.2) and kilograms (below 3).")
         if float(np.linalg.norm(self.position_f)) > 0.5:
             raise _refuse("hand.position_f", f"is {np.linalg.norm(self.position_f):.3g} m long", "give metres, not millimetres.")
 
@@ -139,8 +145,8 @@ class Workspace:
 
     def contains(self, points_w: Floats) -> NDArray[np.bool_]:
         """Whether each of ``points_w`` (..., 3) m lies in the box; shape (...)."""
-        inside: NDArray[np.bool_] = ((points_w >= self.lower_w) & (points_w <= self.upper_w)).all(axis=-1)
-        return inside
+        inside = (points_w >= np.asarray(self.lower_w)) & (points_w <= np.asarray(self.upper_w))
+        return np.asarray(inside.all(axis=-1))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The arm: limits, model, kinematics, inverse kinematics and rate limits."""
