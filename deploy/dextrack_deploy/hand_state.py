@@ -67,7 +67,13 @@ class HandStateEstimator:
     """
 
     def __init__(
-        self, base_quaternion_w: ArrayLike, palm_pose: PalmPose, finger_joints: Sequence[str], near: ArrayLike | None = None, max_gap_s: float = 0.1, hold_s: float = 0.1
+        self,
+        base_quaternion_w: ArrayLike,
+        palm_pose: PalmPose,
+        finger_joints: Sequence[str],
+        near: ArrayLike | None = None,
+        max_gap_s: float = 0.1,
+        hold_s: float = 0.1,
     ) -> None:
         """Estimate relative to a placed reference's frame.
 

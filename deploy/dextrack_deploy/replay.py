@@ -40,11 +40,13 @@ class ReplayController:
         """
         self.reference = placed if isinstance(placed, Reference) else placed.reference
         if abs(self.reference.period - CONTROL_PERIOD) > 1e-6:
-            raise InputError(f"reference {self.reference.name}: its period is {self.reference.period:.5f} s, the cell's {CONTROL_PERIOD:.5f} s.", remedy="place it again.")
+            what = f"reference {self.reference.name}: its period is {self.reference.period:.5f} s, the cell's {CONTROL_PERIOD:.5f} s."
+            raise InputError(what, remedy="place it again.")
         # Without an expert, tick n aims at the state that the reference has one period later (paper, Sec. 3.2: the baseline is the reference).
         targets = self.reference.hand[1:] if isinstance(placed, Reference) else np.asarray(placed.targets, dtype=np.float64)
-        if targets.shape != self.reference.hand[1:].shape or not np.isfinite(targets).all():
-            raise InputError(f"targets of {self.reference.name}: not a finite array of shape {self.reference.hand[1:].shape}.", remedy="mine the reference again.")
+        shape = self.reference.hand[1:].shape
+        if targets.shape != shape or not np.isfinite(targets).all():
+            raise InputError(f"targets of {self.reference.name}: not a finite array of shape {shape}.", remedy="mine the reference again.")
         self._targets = targets.copy()
         self._targets.setflags(write=False)
 

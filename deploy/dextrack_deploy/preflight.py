@@ -1,0 +1,182 @@
+"""Preflight: what must be right before a cell may move. Each check says what is wrong and what to do about it; no check moves anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dextrack import rotations
+from dextrack.errors import InputError, RefusedError
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One check and its result."""
+
+    name: str
+    ok: bool
+    what: str
+    """What was found."""
+    remedy: str = ""
+    """What to do where it is not ok."""
+
+    def __str__(self) -> str:
+        """For a person: what, and the remedy where there is one."""
+        return self.what if self.ok else f"{self.what} Remedy: {self.remedy}"
+
+
+def refusals(checks: Sequence[Check]) -> list[str]:
+    """Reasons against moving: what ``Supervisor.request`` takes."""
+    return [str(c) for c in checks if not c.ok]
+
+
+def refuse(checks: Sequence[Check]) -> None:
+    """Raise when a check is not ok.
+
+    Raises:
+        RefusedError: with every failed check's reason and remedy.
+    """
+    failed = [c for c in checks if not c.ok]
+    if failed:
+        raise RefusedError("preflight: " + " ".join(c.what for c in failed), remedy=" ".join(dict.fromkeys(c.remedy for c in failed)))
+
+
+def check_sensors(stamps_ns: Mapping[str, int], now_ns: int, ages_s: Mapping[str, float]) -> list[Check]:
+    """Whether the newest sample of every stream in ``ages_s`` is at most that old, s."""
+    checks = []
+    for name, limit in ages_s.items():
+        if name not in stamps_ns:
+            checks.append(Check(f"sensor {name}", False, f"{name} was never heard.", f"start its driver, and check its cable and its node's log ({name})."))
+            continue
+        age = (now_ns - stamps_ns[name]) * 1e-9
+        checks.append(Check(f"sensor {name}", age <= limit, f"{name} is {age:.3f} s old (limit {limit:.3f} s).", f"restart the driver of {name}."))
+    return checks
+
+
+def check_clocks(stamps_ns: Mapping[str, int], now_ns: int, ahead_s: float = 0.02) -> list[Check]:
+    """Whether no stream's stamp lies in the future: a stamp from another clock makes every age and latency wrong."""
+    checks = []
+    for name, stamp in stamps_ns.items():
+        ahead = (stamp - now_ns) * 1e-9
+        checks.append(Check(f"clock {name}", ahead <= ahead_s, f"the clock that stamps {name} is {ahead:.3f} s ahead.", "synchronise the machines' clocks (chrony)."))
+    return checks
+
+
+def check_object(
+    position_w: ArrayLike | None,
+    quaternion_w: ArrayLike | None,
+    expected_position_w: ArrayLike,
+    expected_quaternion_w: ArrayLike,
+    position_m: float = 0.03,
+    yaw_rad: float = 0.26,
+    tilt_rad: float = 0.26,
+) -> list[Check]:
+    """Whether the object lies where the placed reference begins.
+
+    Args:
+        position_w: (3,) measured, m; None: not seen.
+        quaternion_w: (4,) measured, wxyz.
+        expected_position_w: (3,) first object position of the placed reference.
+        expected_quaternion_w: (4,) first object rotation.
+        position_m: largest distance.
+        yaw_rad: largest turn about the vertical; pi for an object that looks the same from all sides.
+        tilt_rad: largest tilt away from the vertical.
+    """
+    if position_w is None or quaternion_w is None:
+        return [Check("object", False, "the object is not seen.", "put it in the camera's view, and check object_pose.")]
+    distance = float(np.linalg.norm(np.asarray(position_w, dtype=np.float64) - np.asarray(expected_position_w, dtype=np.float64)))
+    w, x, y, z = rotations.multiply(rotations.normalise(quaternion_w), rotations.conjugate(rotations.normalise(expected_quaternion_w)))
+    # Swing-twist: the turn about the world's z, and what is left.
+    yaw = float(2.0 * np.arctan2(abs(z), abs(w)))
+    tilt = float(2.0 * np.arctan2(np.hypot(x, y), np.hypot(w, z)))
+    place = "move it there, or place the reference again where it lies."
+    return [
+        Check("object position", distance <= position_m, f"the object is {distance * 100:.1f} cm from where the trial begins (limit {position_m * 100:.1f} cm).", place),
+        Check("object yaw", yaw <= yaw_rad, f"the object is turned by {np.degrees(yaw):.0f} degrees (limit {np.degrees(yaw_rad):.0f}).", place),
+        Check("object tilt", tilt <= tilt_rad, f"the object is tilted by {np.degrees(tilt):.0f} degrees (limit {np.degrees(tilt_rad):.0f}).", "set it upright."),
+    ]
+
+
+def check_joints(device: str, names: Sequence[str], positions: ArrayLike | None, lower: ArrayLike, upper: ArrayLike, margin: float = 0.0) -> list[Check]:
+    """Whether every joint of ``device`` is within its limits, which noise may exceed by ``margin`` rad."""
+    if positions is None:
+        return [Check(f"{device} joints", False, f"the {device}'s joints were never read.", f"start the driver of the {device}.")]
+    q, low, high = (np.asarray(v, dtype=np.float64) for v in (positions, lower, upper))
+    if q.shape != (len(names),) or not np.isfinite(q).all():
+        return [Check(f"{device} joints", False, f"the {device}'s reading is not {len(names)} finite numbers.", f"check the driver of the {device}.")]
+    bad = np.flatnonzero((q < low - margin) | (q > high + margin))
+    what = "; ".join(f"{names[i]} at {q[i]:.3f} rad is outside {low[i]:.3f} .. {high[i]:.3f}" for i in bad)
+    text = f"{device}: {what}." if len(bad) else f"the {device}'s joints are within their limits."
+    return [Check(f"{device} joints", not len(bad), text, "move the joint back by hand with torque off, or calibrate its zero.")]
+
+
+def check_start(joint_names: Sequence[str], theta: ArrayLike, start: ArrayLike, wrist_m: float = 0.02, wrist_rad: float = 0.1, finger_rad: float = 0.15) -> list[Check]:
+    """Whether the hand state (22,) is where the trial begins, before RUN."""
+    error = np.abs(np.asarray(theta, dtype=np.float64) - np.asarray(start, dtype=np.float64))
+    limit = np.array([wrist_m] * 3 + [wrist_rad] * 3 + [finger_rad] * (len(joint_names) - 6))
+    # NaN is worse than any error.
+    bad = np.flatnonzero(~(error <= limit))
+    what = "; ".join(f"{joint_names[i]} is {error[i]:.3f} from the start (limit {limit[i]:.3f})" for i in bad)
+    return [Check("start", not len(bad), f"{what}." if len(bad) else "the hand is where the trial begins.", "hold, retreat, and approach again.")]
+
+
+def check_motors(
+    names: Sequence[str], temperature_c: ArrayLike | None, voltage_v: ArrayLike | None, max_c: float = 60.0, volts: tuple[float, float] = (4.5, 6.0)
+) -> list[Check]:
+    """Whether the motors are cool and properly supplied; a reading of None is one that the device does not have, and passes."""
+    checks = []
+    if temperature_c is not None:
+        t = np.asarray(temperature_c, dtype=np.float64)
+        hot = int(np.argmax(t))
+        checks.append(Check("motor temperature", bool(t[hot] <= max_c), f"motor {names[hot]} has {t[hot]:.0f} C (limit {max_c:.0f} C).", "let it cool."))
+    if voltage_v is not None:
+        v = np.asarray(voltage_v, dtype=np.float64)
+        worst = int(np.argmax(np.maximum(volts[0] - v, v - volts[1])))
+        good = bool(volts[0] <= v[worst] <= volts[1])
+        checks.append(Check("motor voltage", good, f"motor {names[worst]} has {v[worst]:.2f} V ({volts[0]} .. {volts[1]} V).", "check the power supply and its cable."))
+    return checks
+
+
+def check_calibrations(required: Mapping[str, float | None], present: Mapping[str, float]) -> list[Check]:
+    """Whether every required calibration is there and younger than its hardware.
+
+    Args:
+        required: calibration name -> time (s, Unix) at which its hardware last changed, or None where that is not known.
+        present: calibration name -> time at which it was made.
+    """
+    checks = []
+    for name, changed in required.items():
+        made = present.get(name)
+        what = f"calibration {name} is present."
+        ok = made is not None and (changed is None or made >= changed)
+        if made is None:
+            what = f"calibration {name} is missing."
+        elif not ok:
+            what = f"calibration {name} is older than the hardware that it describes."
+        checks.append(Check(f"calibration {name}", ok, what, f"run `dextrack calibrate {name}`."))
+    return checks
+
+
+def free_mb(folder: Path) -> float:
+    """Free disk space at ``folder``, which must exist, MB.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    try:
+        return shutil.disk_usage(folder).free / 1e6
+    except OSError as error:
+        raise InputError(f"{folder}: its free space cannot be read ({error.strerror}).", remedy="make the folder.") from None
+
+
+def check_disk(folder: Path, needed_mb: float = 200.0) -> list[Check]:
+    """Whether the trial log has room at ``folder``."""
+    free = free_mb(folder)
+    return [Check("disk", free >= needed_mb, f"{free:.0f} MB are free at {folder} (needed {needed_mb:.0f} MB).", "free disk space, or choose another folder.")]
