@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dextrack import rotations
 from dextrack.errors import InputError
+from dextrack.objects import lowest_z
 from dextrack.references.reference import Reference
 from dextrack.tracking.metrics import fitting, translation_error
 
@@ -110,20 +110,6 @@ def hull_vertices(vertices_o: ArrayLike) -> Floats:
         return points
     hull: Floats = points[corners]
     return hull
-
-
-def lowest_point(hull_o: ArrayLike, position_w: ArrayLike, quaternion_w: ArrayLike) -> Floats:
-    """Height in m above z = 0 of the lowest vertex of posed hulls; shape (...).
-
-    Args:
-        hull_o: (H, 3), m, object frame (``hull_vertices``).
-        position_w: (..., 3), m.
-        quaternion_w: (..., 4), wxyz, unit.
-    """
-    # Only the third row of the rotation matrix bears on heights: the world's z axis seen from the object.
-    z_o = rotations.to_matrix(quaternion_w)[..., 2, :]
-    out: Floats = np.asarray(position_w, dtype=np.float64)[..., 2] + (z_o @ np.asarray(hull_o, dtype=np.float64).T).min(axis=-1)
-    return out
 
 
 def looked_at(reference_height: Floats, edge_frames: int) -> Flags:
@@ -216,9 +202,10 @@ def judge(
     q = fitting(reference, "object_quaternion_w", object_quaternion_w)
     if penetration is not None and np.shape(penetration) != (len(p),):
         raise InputError(f"penetration: it has shape {np.shape(penetration)}, not ({len(p)},).", remedy="give one depth per frame of the reference.")
-    reference_height = lowest_point(hull_o, reference.object_position_w, reference.object_quaternion_w)
+    hull = np.asarray(hull_o, dtype=np.float64)
+    reference_height = lowest_z(hull, reference.object_position_w, reference.object_quaternion_w)
     return Verdict(
-        lifted=judge_lifted(lowest_point(hull_o, p, q), reference_height, reference.period),
+        lifted=judge_lifted(lowest_z(hull, p, q), reference_height, reference.period),
         held=judge_held(translation_error(p, reference.object_position_w), reference_height),
         clean=judge_clean(penetration),
         robust=judge_robust(replays),

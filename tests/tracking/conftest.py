@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from dextrack.references.reference import Reference
 JOINTS = WRIST_JOINTS + tuple(str(i) for i in range(16))
 
 
-def make_reference(height: np.ndarray, name: str = "made", seed: int = 0) -> Reference:
+def _reference(height: np.ndarray, name: str = "made", seed: int = 0) -> Reference:
     """A reference of a 4 cm cube whose lowest point is at ``height`` (N + 1,) m, with a smooth random hand motion."""
     n = len(height)
     rng = np.random.default_rng(seed)
@@ -32,14 +34,19 @@ def make_reference(height: np.ndarray, name: str = "made", seed: int = 0) -> Ref
     )
 
 
-def lift_height() -> np.ndarray:
+def _lift_height() -> np.ndarray:
     """120 frames: rest, up to 10 cm in 20 frames, carried, down in 20, rest."""
     return np.interp(np.arange(120), [0, 30, 50, 80, 100, 119], [0.0, 0.0, 0.1, 0.1, 0.0, 0.0])
 
 
 @pytest.fixture
 def reference() -> Reference:
-    return make_reference(lift_height())
+    return _reference(_lift_height())
+
+
+@pytest.fixture
+def make_reference() -> Callable[..., Reference]:
+    return _reference
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from dextrack import rotations
 from dextrack.errors import InputError
+from dextrack.objects import lowest_z
 from dextrack.tracking import metrics, verdict
-from tests.tracking.conftest import lift_height, make_reference
 
 
 def judge(reference, cube, position=None, **more):
@@ -68,7 +68,7 @@ def test_heights_are_those_of_the_lowest_point(reference, cube):
     assert tilted.lifted.numbers["peak_m"] == pytest.approx(0.045 - 0.02 * np.sqrt(3))
 
 
-def test_a_reference_that_never_lifts_asks_for_no_lift(cube):
+def test_a_reference_that_never_lifts_asks_for_no_lift(cube, make_reference):
     pushed = make_reference(np.full(50, 0.029))
     v = judge(pushed, cube, penetration=np.zeros(50), replays=[True] * 8)
     assert v.lifted.state == "not applicable" and "never lifts" in v.lifted.why
@@ -78,7 +78,7 @@ def test_a_reference_that_never_lifts_asks_for_no_lift(cube):
 
 
 def test_held_counts_the_lifted_frames_and_the_last_of_them(reference, cube):
-    up = np.flatnonzero(lift_height() >= 0.03)
+    up = np.flatnonzero(reference.object_position_w[:, 2] - 0.02 >= 0.03)
 
     def shifted(frames):
         position = reference.object_position_w.copy()
@@ -92,7 +92,7 @@ def test_held_counts_the_lifted_frames_and_the_last_of_them(reference, cube):
     assert shifted(up[-1:]).state == "failed"
 
 
-def test_held_to_the_end_of_a_sequence_that_ends_in_the_air(cube):
+def test_held_to_the_end_of_a_sequence_that_ends_in_the_air(cube, make_reference):
     carried = make_reference(np.interp(np.arange(60), [0, 20, 40, 59], [0, 0, 0.1, 0.1]))
     dropped = carried.object_position_w.copy()
     dropped[-1, 2] = 0.02
@@ -155,6 +155,6 @@ def test_hull_vertices_give_the_same_heights_as_all_vertices():
     assert len(hull) < 200
     q, p = rotations.normalise(rng.normal(size=(20, 4))), rng.normal(size=(20, 3))
     expected = [(Rotation.from_quat(a, scalar_first=True).apply(points)[:, 2] + b[2]).min() for a, b in zip(q, p, strict=True)]
-    np.testing.assert_allclose(verdict.lowest_point(hull, p, q), expected, atol=1e-12)
+    np.testing.assert_allclose(lowest_z(hull, p, q), expected, atol=1e-12)
     square = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=float)
     np.testing.assert_array_equal(verdict.hull_vertices(square), square)
