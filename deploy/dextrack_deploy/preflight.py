@@ -65,7 +65,8 @@ def check_clocks(stamps_ns: Mapping[str, int], now_ns: int, ahead_s: float = 0.0
     checks = []
     for name, stamp in stamps_ns.items():
         ahead = (stamp - now_ns) * 1e-9
-        checks.append(Check(f"clock {name}", ahead <= ahead_s, f"the clock that stamps {name} is {ahead:.3f} s ahead.", "synchronise the machines' clocks (chrony)."))
+        what = f"the clock that stamps {name} is {ahead:.3f} s ahead (limit {ahead_s:.3f} s)."
+        checks.append(Check(f"clock {name}", ahead <= ahead_s, what, "synchronise the machines' clocks (chrony)."))
     return checks
 
 
@@ -97,10 +98,13 @@ def check_object(
     yaw = float(2.0 * np.arctan2(abs(z), abs(w)))
     tilt = float(2.0 * np.arctan2(np.hypot(x, y), np.hypot(w, z)))
     place = "move it there, or place the reference again where it lies."
+    away = f"the object is {distance * 100:.1f} cm from where the trial begins (limit {position_m * 100:.1f} cm)."
+    turned = f"the object is turned by {np.degrees(yaw):.0f} degrees (limit {np.degrees(yaw_rad):.0f})."
+    tilted = f"the object is tilted by {np.degrees(tilt):.0f} degrees (limit {np.degrees(tilt_rad):.0f})."
     return [
-        Check("object position", distance <= position_m, f"the object is {distance * 100:.1f} cm from where the trial begins (limit {position_m * 100:.1f} cm).", place),
-        Check("object yaw", yaw <= yaw_rad, f"the object is turned by {np.degrees(yaw):.0f} degrees (limit {np.degrees(yaw_rad):.0f}).", place),
-        Check("object tilt", tilt <= tilt_rad, f"the object is tilted by {np.degrees(tilt):.0f} degrees (limit {np.degrees(tilt_rad):.0f}).", "set it upright."),
+        Check("object position", distance <= position_m, away, place),
+        Check("object yaw", yaw <= yaw_rad, turned, place),
+        Check("object tilt", tilt <= tilt_rad, tilted, "lay it as the reference has it at its start."),
     ]
 
 
@@ -112,18 +116,20 @@ def check_joints(device: str, names: Sequence[str], positions: ArrayLike | None,
     if q.shape != (len(names),) or not np.isfinite(q).all():
         return [Check(f"{device} joints", False, f"the {device}'s reading is not {len(names)} finite numbers.", f"check the driver of the {device}.")]
     bad = np.flatnonzero((q < low - margin) | (q > high + margin))
-    what = "; ".join(f"{names[i]} at {q[i]:.3f} rad is outside {low[i]:.3f} .. {high[i]:.3f}" for i in bad)
+    what = "; ".join(f"{names[i]} at {q[i]:.3f} rad is outside {low[i]:.3f} .. {high[i]:.3f}" for i in bad.tolist())
     text = f"{device}: {what}." if len(bad) else f"the {device}'s joints are within their limits."
     return [Check(f"{device} joints", not len(bad), text, "move the joint back by hand with torque off, or calibrate its zero.")]
 
 
-def check_start(joint_names: Sequence[str], theta: ArrayLike, start: ArrayLike, wrist_m: float = 0.02, wrist_rad: float = 0.1, finger_rad: float = 0.15) -> list[Check]:
+def check_start(
+    joint_names: Sequence[str], theta: ArrayLike, start: ArrayLike, wrist_m: float = 0.02, wrist_rad: float = 0.1, finger_rad: float = 0.15
+) -> list[Check]:
     """Whether the hand state (22,) is where the trial begins, before RUN."""
     error = np.abs(np.asarray(theta, dtype=np.float64) - np.asarray(start, dtype=np.float64))
     limit = np.array([wrist_m] * 3 + [wrist_rad] * 3 + [finger_rad] * (len(joint_names) - 6))
     # NaN is worse than any error.
     bad = np.flatnonzero(~(error <= limit))
-    what = "; ".join(f"{joint_names[i]} is {error[i]:.3f} from the start (limit {limit[i]:.3f})" for i in bad)
+    what = "; ".join(f"{joint_names[i]} is {error[i]:.3f} from the start (limit {limit[i]:.3f})" for i in bad.tolist())
     return [Check("start", not len(bad), f"{what}." if len(bad) else "the hand is where the trial begins.", "hold, retreat, and approach again.")]
 
 
@@ -140,7 +146,8 @@ def check_motors(
         v = np.asarray(voltage_v, dtype=np.float64)
         worst = int(np.argmax(np.maximum(volts[0] - v, v - volts[1])))
         good = bool(volts[0] <= v[worst] <= volts[1])
-        checks.append(Check("motor voltage", good, f"motor {names[worst]} has {v[worst]:.2f} V ({volts[0]} .. {volts[1]} V).", "check the power supply and its cable."))
+        supplied = f"motor {names[worst]} has {v[worst]:.2f} V (limits {volts[0]:.1f} .. {volts[1]:.1f} V)."
+        checks.append(Check("motor voltage", good, supplied, "check the power supply and its cable."))
     return checks
 
 

@@ -116,7 +116,8 @@ def _lock(path: Path) -> int:
         except BlockingIOError:
             owner = os.read(handle, 32).decode(errors="replace").strip()
             os.close(handle)
-            raise RefusedError(f"{path.parent}: process {owner or 'unknown'} is writing a trial there.", remedy="wait for it, or choose another folder.") from None
+            what = f"{path.parent}: process {owner or 'unknown'} is writing a trial there."
+            raise RefusedError(what, remedy="wait for it, or choose another folder.") from None
         # The owner before us may have removed the file between our open and our lock; then we hold a lock on nothing.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(path)):
