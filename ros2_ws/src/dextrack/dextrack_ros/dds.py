@@ -1,0 +1,62 @@
+"""DDS stays on loopback: the Fast DDS profile that every process of a trial runs under, and a domain of its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from importlib import resources
+
+from dextrack.errors import RefusedError
+
+PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
+"""Environment variable from which Fast DDS takes its profile, once per process."""
+NETWORK_VARIABLE = "DEXTRACK_DDS_NETWORK"
+"""Set to 1: the operator's explicit choice to let DDS leave this machine."""
+_DOMAIN_RANGE = range(1, 101)
+# RTPS ports: 7400 + 250 * domain + 10 + 2 * participant (OMG DDSI-RTPS 2.3, section 9.6.1.1). Ids up to 101 keep clear of ephemeral ports.
+_PORT_BASE, _PORTS_PER_DOMAIN, _UNICAST_OFFSET, _PORTS_PER_PARTICIPANT = 7400, 250, 10, 2
+_PARTICIPANTS = 12
+
+
+def profile() -> str:
+    """Path of the loopback profile."""
+    return str(resources.files("dextrack_ros") / "loopback.xml")
+
+
+def keep_on_loopback() -> None:
+    """Put the loopback profile into this process's environment; call before its first node. A profile that is set already stays."""
+    os.environ.update(environment(dict(os.environ)))
+
+
+def environment(base: dict[str, str]) -> dict[str, str]:
+    """``base`` with the loopback profile, unless it names a profile or asks for the network."""
+    env = dict(base)
+    env.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    if env.get(NETWORK_VARIABLE) != "1":
+        env.setdefault(PROFILE_VARIABLE, profile())
+    return env
+
+
+def free_domain(seed: int | None = None) -> int:
+    """A ROS domain id whose first unicast ports nobody on this machine holds.
+
+    Raises:
+        RefusedError: every domain is taken.
+    """
+    ids = list(_DOMAIN_RANGE)
+    random.Random(seed).shuffle(ids)
+    for domain in ids:
+        if all(_port_free(_PORT_BASE + _PORTS_PER_DOMAIN * domain + _UNICAST_OFFSET + _PORTS_PER_PARTICIPANT * k) for k in range(_PARTICIPANTS)):
+            return domain
+    raise RefusedError("every ROS domain id from 1 to 100 is in use on this machine.", remedy="stop the ROS processes that are no longer needed.")
+
+
+def _port_free(port: int) -> bool:
+    """Whether UDP ``port`` on loopback can be bound."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,74 @@
+"""The recorder node: every topic of the graph into the trial log, byte for byte as DDS delivered it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from dextrack_deploy import graph
+
+from dextrack.errors import RefusedError
+from dextrack_ros.node import CellNode, run
+from dextrack_ros.trial_log import TrialLog
+
+FLUSH_PERIOD = 0.5
+"""Seconds between two flushes of the log."""
+
+
+class Recorder(CellNode):
+    """Subscribes raw: nothing is decoded on the way to the disk."""
+
+    def __init__(self) -> None:
+        """Join the graph."""
+        super().__init__("recorder")
+        self._log: TrialLog | None = None
+        self._subscribed = False
+
+    def configure(self) -> None:
+        """Open the log and subscribe."""
+        if not self.value("record"):
+            return
+        if not self.value("trial"):
+            raise RefusedError("parameter trial is empty: the recorder has nowhere to write.", remedy="give a trial folder, or set record to false.")
+        topics = graph.subscriptions("recorder")
+        self._log = TrialLog(Path(self.value("trial")), topics, self.value("min_free_mb"))
+        self._tell()
+        if not self._subscribed:
+            self._subscribed = True
+            for topic in topics:
+                self.hear(topic.name, lambda data, name=topic.name: self._record(name, data), raw=True)
+
+    def activate(self) -> None:
+        """Begin to flush regularly."""
+        self.every(FLUSH_PERIOD, self._flush, "writing the trial log")
+
+    def cleanup(self) -> None:
+        """Close the log with its index."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _record(self, topic: str, data: bytes) -> None:
+        if self._log is not None:
+            self._log.write(topic, time.time_ns(), data)
+
+    def _flush(self) -> None:
+        if self._log is not None:
+            self._log.flush()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say how the log is; the supervisor holds the trial where it ended early."""
+        if self._log is not None:
+            broken = f"the trial log ended early: {self._log.broken}" if self._log.broken else ""
+            self.health(broken or "recording", disk_free_mb=round(self._log.free_mb(), 1), messages=self._log.messages)
+
+
+def main() -> int:
+    """Run the node."""
+    return run(Recorder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
