@@ -6,11 +6,11 @@ import dataclasses
 import functools
 from pathlib import Path
 
+import dextrack_assets
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-import dextrack_assets
 from dextrack.errors import InputError
 
 Floats = NDArray[np.float64]

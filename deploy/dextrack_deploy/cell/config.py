@@ -81,7 +81,7 @@ class ArmMount:
         _check_fraction("arm.velocity_fraction", self.velocity_fraction)
         _check_fraction("arm.acceleration_fraction", self.acceleration_fraction)
         if not 0.01 <= self.limit_margin < 0.5:
-            raise _refuse("arm.limit_margin", f"is {self.limit_margin} rad", "give a margin from 0.01 to 0.5 rad: closer to a limit a Franka allows no motion at all.")
+            raise _refuse("arm.limit_margin", f"is {self.limit_margin} rad", "give 0.01 to 0.5 rad: closer to a limit a Franka may not move.")
 
 
 @dataclasses.dataclass(frozen=True)

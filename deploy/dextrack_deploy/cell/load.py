@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import dextrack_assets
 import yaml
 
-import dextrack_assets
 from dextrack.errors import InputError
 from dextrack_deploy.cell.config import CellConfig
 
@@ -30,7 +30,8 @@ def load_cell(name_or_path: str | Path) -> CellConfig:
     if str(name_or_path) in cell_names():
         path = dextrack_assets.path("cells", f"{name_or_path}.yaml")
     elif not path.is_file():
-        raise InputError(f"cell {str(name_or_path)!r} is not known and there is no such file.", remedy=f"choose one of: {', '.join(cell_names())}, or give a file.")
+        choices = ", ".join(cell_names())
+        raise InputError(f"cell {str(name_or_path)!r} is not known and there is no such file.", remedy=f"choose one of: {choices}, or give a file.")
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
