@@ -7,7 +7,7 @@ The file is an ``.npz`` of plain arrays; anybody can write one with ``numpy.save
 ``keypoints_w``        (T, 21, 3)    m, world frame (z up, table top at z = 0), order of ``hands.spec.KEYPOINTS``
 ``object_position_w``  (T, 3)        m
 ``object_quaternion_w`` (T, 4)       wxyz
-``header``             bytes         optional UTF-8 JSON: ``name``, ``object`` (file stem), ``side``, ``dataset``, ``licence``, ``flags``
+``header``             bytes         optional UTF-8 JSON: ``name``, ``object`` (file stem), ``side``, ``dataset``, ``licence``, ``flags``, ``provenance``
 =====================  ============  ==========================================================================
 
 The object lies beside it: ``../objects/<object>.npz`` (see ``dextrack.objects``).
@@ -45,6 +45,8 @@ class Recording:
     licence: str = ""
     flags: tuple[str, ...] = ()
     """What is known to be wrong with it, in words; retargeting shows them."""
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What it was made from and how (JSON values): file, digest, shift of the table, frames dropped."""
 
     def __post_init__(self) -> None:
         """Refuse NaN, wrong shapes, stamps that do not increase, zero quaternions, and lengths that are not metres."""
@@ -86,7 +88,7 @@ class Recording:
     def save(self, path: Path) -> None:
         """Write the recording as an ``.npz``."""
         header = {"kind": "recording", "version": 1, "name": self.name, "object": self.object_name, "side": self.side}
-        header |= {"dataset": self.dataset, "licence": self.licence, "flags": list(self.flags)}
+        header |= {"dataset": self.dataset, "licence": self.licence, "flags": list(self.flags), "provenance": self.provenance}
         write_arrays(path, header, self._arrays())
 
     @staticmethod
@@ -118,6 +120,7 @@ class Recording:
             dataset=str(header.get("dataset", "")),
             licence=str(header.get("licence", "")),
             flags=tuple(str(f) for f in header.get("flags", ())),
+            provenance=dict(header.get("provenance", {})),
             **values,
         )
         unit = rotations.normalise(recording.object_quaternion_w)
