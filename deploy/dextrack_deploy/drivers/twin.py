@@ -1,0 +1,75 @@
+"""The twin's counterparts of hand, arm and camera: each a client of the link, in the process of its caller."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dextrack_deploy.drivers.protocols import ArmReading, Array, HandReading, ObjectPose
+from dextrack_deploy.twin.link import TwinClient
+
+
+class TwinHand:
+    """The hand of the twin. See HandDriver."""
+
+    def __init__(self, address: str) -> None:
+        """Connect to the twin at ``address`` (``tcp://127.0.0.1:PORT``). Raises DriverError when nobody answers."""
+        self._link = TwinClient(address)
+
+    def read(self) -> HandReading:
+        """Read the newest sample; a twin's motors have no temperature."""
+        r = self._link.call("hand.read")
+        return HandReading(int(r["stamp"]), np.array(r["position"]), np.array(r["velocity"]), np.array(r["current"]))
+
+    def write(self, targets: Array, stamp: int) -> None:
+        """Send joint targets (16,), rad."""
+        self._link.call("hand.write", targets=np.asarray(targets).tolist(), stamp=int(stamp))
+
+    def set_power(self, power: str) -> None:
+        """Make the motors ``full``, ``soft`` or ``off``."""
+        self._link.call("hand.power", power=power)
+
+    def close(self) -> None:
+        """Disconnect; the motors keep their last target."""
+        self._link.close()
+
+
+class TwinArm:
+    """The arm of the twin. See ArmDriver."""
+
+    def __init__(self, address: str) -> None:
+        """Connect as TwinHand does."""
+        self._link = TwinClient(address)
+
+    def read(self) -> ArmReading:
+        """Read the newest sample."""
+        r = self._link.call("arm.read")
+        return ArmReading(int(r["stamp"]), np.array(r["q"]), np.array(r["dq"]))
+
+    def write(self, q: Array, stamp: int = 0) -> None:
+        """Send joint targets (7,), rad."""
+        self._link.call("arm.write", q=np.asarray(q).tolist(), stamp=int(stamp))
+
+    def stop(self) -> None:
+        """End the motion where it is now."""
+        self._link.call("arm.stop")
+
+    def close(self) -> None:
+        """Disconnect; the arm holds its last target."""
+        self._link.close()
+
+
+class TwinCamera:
+    """The camera of the twin. See ObjectPoseSource."""
+
+    def __init__(self, address: str) -> None:
+        """Connect as TwinHand does."""
+        self._link = TwinClient(address)
+
+    def read(self) -> ObjectPose | None:
+        """Read the newest sample."""
+        r = self._link.call("camera.read")
+        return ObjectPose(int(r["stamp"]), np.array(r["position"]), np.array(r["quaternion"])) if r else None
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._link.close()

@@ -1,0 +1,301 @@
+"""The twin as a process: real time behind the link, on loopback only.
+
+``python -m dextrack_deploy.twin.server --object FILE`` prints one line of JSON with its endpoint and serves until SIGINT or SIGTERM.
+One thread steps the physics and answers requests, so that a request sees the world between two steps and never within one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tyro
+import zmq
+
+from dextrack.errors import DexTrackError, InputError, RefusedError
+from dextrack.hands import load_hand
+from dextrack.objects.spec import ObjectSpec
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.twin.link import LARGEST_MESSAGE, PROTOCOL, VERSION, decode, encode
+from dextrack_deploy.twin.mismatch import Mismatch
+from dextrack_deploy.twin.pacing import Pacer
+from dextrack_deploy.twin.simulation import Twin
+
+ADDRESS = "127.0.0.1"
+MOST_PER_ROUND = 16
+"""Requests and steps done before the other kind gets its turn."""
+
+
+class TwinServer:
+    """Runs a Twin in real time and answers the link."""
+
+    def __init__(self, twin: Twin, port: int = 0) -> None:
+        """Listen on ``port`` of 127.0.0.1 (0: any free one); ``run`` begins.
+
+        Raises:
+            RefusedError: the port is taken.
+        """
+        self._twin = twin
+        self._session = uuid.uuid4().hex
+        self._commanded: dict[str, dict[str, float | int]] = {}
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.linger = 0
+        self._socket.maxmsgsize = LARGEST_MESSAGE
+        try:
+            self._socket.bind("tcp://%s:%s" % (ADDRESS, port or "*"))
+        except zmq.ZMQError as error:
+            self.close()
+            raise RefusedError("twin: port %d cannot be opened (%s)." % (port, error), remedy="stop what uses it, or give port 0.") from None
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        """Where it listens, for example ``tcp://127.0.0.1:40123``."""
+        self._pacer = Pacer(twin.timestep_s)
+        self._requests: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "hello": self._hello,
+            "hand.read": self._read_hand,
+            "hand.write": self._write_hand,
+            "hand.power": self._power_hand,
+            "arm.read": self._read_arm,
+            "arm.write": self._write_arm,
+            "arm.stop": self._stop_arm,
+            "camera.read": self._read_camera,
+            "truth.read": self._read_truth,
+            "reset": self._reset,
+            "status": self._status,
+        }
+
+    @property
+    def twin(self) -> Twin:
+        """The twin that is run; look at it from the thread that calls ``run`` only."""
+        return self._twin
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Step in real time and answer requests until ``should_stop()``, which is asked about every millisecond.
+
+        Raises:
+            SimulationError: the physics diverged.
+        """
+        if self._twin.step_number:
+            self._twin.reset()
+        self._pacer.start()
+        while not should_stop():
+            wait_ms = max(0, math.ceil(1e3 * self._pacer.seconds_to_next()))
+            if self._socket.poll(wait_ms):
+                self._answer_waiting()
+            for _ in range(MOST_PER_ROUND):
+                if not self._pacer.take():
+                    break
+                self._twin.step()
+
+    def close(self) -> None:
+        """Stop listening; closing twice is allowed."""
+        if not self._context.closed:
+            self._socket.close(linger=0)
+            self._context.term()
+
+    def _answer_waiting(self) -> None:
+        for _ in range(MOST_PER_ROUND):
+            try:
+                client, *rest = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(rest) != 1:
+                continue
+            try:
+                request = decode(rest[0])
+            except ValueError:
+                # No client of ours: there is no id to answer to.
+                continue
+            self._socket.send_multipart([client, encode(self._answer(request))], zmq.NOBLOCK)
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The reply to one request. Whatever it holds, the twin goes on."""
+        try:
+            return {"id": request.get("id"), "ok": True, "result": self._do(request)}
+        except DexTrackError as error:
+            kind, what, remedy = type(error).__name__, error.what, error.remedy
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            kind, remedy = "InputError", "see dextrack_deploy.twin.link."
+            what = "request %r: an argument is missing or wrong (%s)." % (request.get("do"), error)
+        return {"id": request.get("id"), "ok": False, "error": {"kind": kind, "what": what, "remedy": remedy}}
+
+    def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request.get("v") != VERSION:
+            raise RefusedError("request: protocol version %r, not %d." % (request.get("v"), VERSION), remedy="run one version of DexTrack.")
+        do = request.get("do")
+        if do not in self._requests:
+            raise InputError("request: %r is not known." % (do,), remedy="choose one of: %s." % ", ".join(self._requests))
+        if do != "hello" and request.get("session") != self._session:
+            raise RefusedError("request %s: it belongs to another session." % do, remedy="the twin was started again: connect again.")
+        return self._requests[do](request)
+
+    def _now(self) -> int:
+        return self._pacer.stamp(self._twin.time_s)
+
+    def _hello(self, request: dict[str, Any]) -> dict[str, Any]:
+        twin = self._twin
+        return {
+            "protocol": PROTOCOL,
+            "version": VERSION,
+            "session": self._session,
+            "pid": os.getpid(),
+            "cell": twin.cell.name,
+            "hand": twin.hand.name,
+            "hand_joints": list(twin.hand.finger_joints),
+            "arm_joints": list(twin.scene.arm_joints),
+            "object": twin.object.name,
+            "object_digest": twin.object.digest,
+            "mismatch": twin.mismatch.as_dict(),
+            "seed": twin.seed,
+            "timestep_s": twin.timestep_s,
+        }
+
+    def _read_hand(self, request: dict[str, Any]) -> dict[str, Any]:
+        sample = self._twin.read_hand()
+        assert sample.current is not None
+        position, velocity, current = sample.position.tolist(), sample.velocity.tolist(), sample.current.tolist()
+        return {"stamp": self._pacer.stamp(sample.time_s), "position": position, "velocity": velocity, "current": current}
+
+    def _write_hand(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._twin.write_hand(request["targets"])
+        return self._note("hand", request)
+
+    def _power_hand(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._twin.set_hand_power(request["power"])
+        return {"stamp": self._now()}
+
+    def _read_arm(self, request: dict[str, Any]) -> dict[str, Any]:
+        sample = self._twin.read_arm()
+        return {"stamp": self._pacer.stamp(sample.time_s), "q": sample.position.tolist(), "dq": sample.velocity.tolist()}
+
+    def _write_arm(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._twin.write_arm(request["q"])
+        return self._note("arm", request)
+
+    def _stop_arm(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._twin.stop_arm()
+        return {"stamp": self._now()}
+
+    def _read_camera(self, request: dict[str, Any]) -> dict[str, Any]:
+        sample = self._twin.read_camera()
+        if sample is None:
+            return {}
+        position, quaternion = sample.position_w.tolist(), sample.quaternion_w.tolist()
+        return {"number": sample.number, "stamp": self._pacer.stamp(sample.time_s), "position": position, "quaternion": quaternion}
+
+    def _read_truth(self, request: dict[str, Any]) -> dict[str, Any]:
+        truth = self._twin.truth()
+        return {
+            "stamp": self._pacer.stamp(truth.time_s),
+            "time_s": truth.time_s,
+            "position": truth.object_position_w.tolist(),
+            "quaternion": truth.object_quaternion_w.tolist(),
+            "qpos": truth.qpos.tolist(),
+            "hand_contacts": truth.hand_contacts,
+            "table_contacts": truth.table_contacts,
+        }
+
+    def _reset(self, request: dict[str, Any]) -> dict[str, Any]:
+        settled = self._twin.reset(request.get("position"), request.get("quaternion"), request.get("arm"), request.get("hand"))
+        self._commanded.clear()
+        self._pacer.start()
+        return dataclasses.asdict(settled)
+
+    def _status(self, request: dict[str, Any]) -> dict[str, Any]:
+        now = time.monotonic()
+        ages = {device: now - noted["at"] for device, noted in self._commanded.items()}
+        return {
+            "stamp": self._now(),
+            "time_s": self._twin.time_s,
+            "hand_command_age_s": ages.get("hand"),
+            "arm_command_age_s": ages.get("arm"),
+            "commands": {device: noted["count"] for device, noted in self._commanded.items()},
+            "hand_power": self._twin.hand_power,
+            "settled": dataclasses.asdict(self._twin.settled),
+            "mismatch": self._twin.mismatch.as_dict(),
+            "cpu_s": time.process_time(),
+            **self._pacer.report(),
+        }
+
+    def _note(self, device: str, request: dict[str, Any]) -> dict[str, Any]:
+        count = self._commanded.get(device, {"count": 0})["count"]
+        self._commanded[device] = {"at": time.monotonic(), "count": int(count) + 1, "stamp": int(request.get("stamp") or 0)}
+        return {"stamp": self._now()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The twin: a simulated cell in real time, with physics that mining never used."""
+
+    object: Path
+    """Object file (.npz) that `dextrack data install` made."""
+    cell: str = "twin"
+    """Name of a cell configuration, or a path to one."""
+    port: int = 0
+    """Port on 127.0.0.1; 0 takes a free one and prints it."""
+    seed: int = 0
+    """Seed of the sensors' noise."""
+    position: tuple[float, float] = (0.0, 0.0)
+    """Where the object's origin lies on the table, x and y, m."""
+    quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    """Orientation of the object, wxyz."""
+    mismatch: Mismatch = dataclasses.field(default_factory=Mismatch)
+    """How the twin differs from mining's simulation."""
+    zero_mismatch: bool = False
+    """Mining's own physics and perfect sensors instead; the trial is labelled so."""
+    with_parent: bool = False
+    """End when the process that started this one ends."""
+
+
+def serve(options: Options) -> None:
+    """Run a twin until SIGINT or SIGTERM (or, where asked, the parent's end)."""
+    if options.zero_mismatch and options.mismatch != Mismatch():
+        raise InputError("--zero-mismatch excludes every --mismatch option.", remedy="give one or the other.")
+    stopping = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    parent = os.getppid()
+    cell = load_cell(options.cell)
+    twin = Twin(
+        cell,
+        load_hand(cell.hand.model),
+        ObjectSpec.load(options.object),
+        Mismatch.none() if options.zero_mismatch else options.mismatch,
+        options.seed,
+        object_position_w=(*options.position, 0.0),
+        object_quaternion_w=options.quaternion,
+    )
+    server = TwinServer(twin, options.port)
+    try:
+        print(json.dumps({"endpoint": server.endpoint, "pid": os.getpid(), "mismatch": twin.mismatch.as_dict()}), flush=True)
+        server.run(lambda: stopping or (options.with_parent and os.getppid() != parent))
+    finally:
+        server.close()
+
+
+def main() -> int:
+    """Command line of the twin."""
+    try:
+        serve(tyro.cli(Options))
+    except DexTrackError as error:
+        print("error: %s" % error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
