@@ -1,0 +1,71 @@
+"""Resampling a recording to the control period by its time stamps, slowed down where it is faster than a robot may move."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline, PchipInterpolator
+from scipy.ndimage import gaussian_filter1d
+
+from dextrack import rotations
+from dextrack.hands.spec import KEYPOINTS
+from dextrack.references.recording import Recording
+
+Floats = NDArray[np.float64]
+
+SMOOTHING = 0.02
+"""Standard deviation of the Gaussian over recorded motion, s: below it lies the noise of motion capture."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resampled:
+    """A recording at the control period. World frame, SI units."""
+
+    keypoints_w: Floats
+    """(N + 1, 21, 3)."""
+    object_position_w: Floats
+    """(N + 1, 3)."""
+    object_quaternion_w: Floats
+    """(N + 1, 4)."""
+    time_scale: float
+    """Duration divided by the recorded duration."""
+
+
+def resample(recording: Recording, period: float, speed_limit: float) -> Resampled:
+    """Resample ``recording`` to ``period`` s.
+
+    Args:
+        recording: the recording; its stamps may be uneven.
+        period: s.
+        speed_limit: m/s; if the 98th percentile of the wrist's or the object's speed is above it, all is slowed down by the ratio. 0: never.
+
+    Returns:
+        The motion, at most half a period shorter than the (scaled) recording.
+    """
+    time = recording.time - recording.time[0]
+    scale = 1.0
+    if speed_limit > 0.0:
+        scale = max(1.0, _fast(recording, time) / speed_limit)
+    at = np.arange(0.0, time[-1] * scale + 1e-9, period) / scale
+    sigma = SMOOTHING / float(np.median(np.diff(time)))
+    keypoints = gaussian_filter1d(recording.keypoints_w, sigma, axis=0, mode="nearest")
+    position = gaussian_filter1d(recording.object_position_w, sigma, axis=0, mode="nearest")
+    quaternion = rotations.normalise(gaussian_filter1d(rotations.continuous(recording.object_quaternion_w), sigma, axis=0, mode="nearest"))
+    return Resampled(
+        keypoints_w=CubicSpline(time, keypoints)(at),
+        # No overshoot: the object must not sink into the table between two frames.
+        object_position_w=PchipInterpolator(time, position)(at),
+        object_quaternion_w=rotations.slerp(time, quaternion, at),
+        time_scale=scale,
+    )
+
+
+def _fast(recording: Recording, time: Floats) -> float:
+    """98th percentile of the speeds of wrist and object, m/s."""
+    speeds = []
+    for p in (recording.keypoints_w[:, KEYPOINTS.index("wrist")], recording.object_position_w):
+        velocity = np.diff(gaussian_filter1d(p, 1.0, axis=0, mode="nearest"), axis=0) / np.diff(time)[:, None]
+        speeds.append(np.percentile(np.linalg.norm(velocity, axis=1), 98))
+    return float(max(speeds))
