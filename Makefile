@@ -60,25 +60,26 @@ $(APT_STAMP): apt-packages.txt
 	    else echo "These Debian packages are missing and need root:$$missing. Run: apt-get install$$missing (or repeat with SKIP_APT=1 to do without)" >&2; exit 1; fi; \
 	    echo "installing Debian packages:$$missing"; \
 	    $$as_root apt-get update -qq; \
-	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 	@mkdir -p $(VENV) && touch $@
 
 $(BIN)/python: | $(APT_STAMP)
 	@[ -n "$(PYTHON)" ] || { echo "No CPython 3.10 to 3.12 was found. Install python3.11 (apt-get install python3.11 python3-venv), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables setuptools
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt hatchling editables setuptools
 	@echo "installing the pinned Python packages (a few minutes the first time)"
 	@extras=robot,dev; if $(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then extras=ros,$$extras; \
 	elif ! $(BIN)/python -c 'import rclpy' 2>/dev/null; then echo "note: no ROS 2 is sourced, and its wheels are for CPython 3.11 only: make track will need one" >&2; fi; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[$$extras]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[$$extras]"
 	@touch $@
 
 # Not editable: an ament package is found through its entry in the ament index, which only a real install writes.
 $(ROS_STAMP): $(STAMP) $(ROS_FILES)
 	@if [ -f $(ROS_PACKAGE)/setup.py ]; then \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./$(ROS_PACKAGE); \
+	    $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./$(ROS_PACKAGE); \
 	fi
 	@touch $@
