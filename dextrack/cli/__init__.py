@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data": ("dextrack.cli.data", "fetch a data set, or check what is installed"),
     "retarget": ("dextrack.cli.retarget", "turn a recording into a reference, with its diagnosis"),
     "mine": ("dextrack.cli.mine", "find a demonstration that tracks a reference, with its verdict"),
+    "view": ("dextrack.cli.view", "show a recording, a reference or a demonstration as a strip of key frames"),
 }
 """The core's verbs, in the order of the flow: name -> (module, one-line help). A module has ``main(args: list[str]) -> int``."""
 

@@ -1,0 +1,1 @@
+"""Pictures, figures and pages that show how well a reference was tracked."""
