@@ -35,8 +35,8 @@ def fit(points_w: Floats, azimuth: float, elevation: float, width: int = 640, he
     # the camera lies where opposite planes meet; the axis that needs the larger distance decides, the other one is centred.
     sides: list[tuple[float, float]] = []
     for axis, slope in ((right, slope_x), (up, slope_y)):
-        lateral, depth = points_w @ axis, points_w @ into
-        high, low = float((lateral - slope * depth).max()), float((-lateral - slope * depth).max())
+        lateral, depths = points_w @ axis, points_w @ into
+        high, low = float((lateral - slope * depths).max()), float((-lateral - slope * depths).max())
         sides.append((0.5 * (high - low), -0.5 * (high + low) / slope))
     (x, depth_x), (y, depth_y) = sides
     depth = min(depth_x, depth_y)
