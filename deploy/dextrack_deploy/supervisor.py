@@ -171,7 +171,8 @@ class Supervisor:
         measurements, then = self._observed
         if now - then > self._stale_s:
             return [f"the newest measurements are {now - then:.2f} s old"]
-        return [str(r) for r in self._watcher.reasons(measurements, now, state) if state is not State.FAULT or r.response.fatal]
+        # Ages are those at the observation: between two observations every sample grows older, and that is no fault of the sensor.
+        return [str(r) for r in self._watcher.reasons(measurements, then, state) if state is not State.FAULT or r.response.fatal]
 
     def _enter(self, state: State, reaction: Reaction, reason: str, now: float) -> None:
         self.transitions.append(Transition(now, self.state, state, reason))
