@@ -1,4 +1,19 @@
-"""ObjectSpec: a rigid object with its mesh, convex parts, mass and friction, and the file that holds it."""
+"""ObjectSpec: a rigid object with its mesh, convex parts, mass and friction, and the file that holds it.
+
+The file is an ``.npz`` of plain arrays, object frame throughout:
+
+=====================  ==========  ======================================================================================
+``vertices``           (V, 3)      m, of the mesh that is shown and measured
+``faces``              (F, 3)      its triangles
+``part_<i>_vertices``  (P, 3)      m, of convex part i = 0, 1, ...; collision and signed distance use the parts
+``part_<i>_faces``     (Q, 3)      its triangles
+``mass``               ()          kg
+``friction``           ()          Coulomb coefficient of sliding friction
+``header``             (n,) uint8  UTF-8 JSON: ``kind`` ("object"), ``name``, ``parts`` (their number), ``source``
+=====================  ==========  ======================================================================================
+
+``ObjectSpec(...).save(path)`` writes one.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +56,13 @@ class ObjectSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no simulator accepts: NaN, wrong shapes, no parts, implausible size."""
-        for label, v in [("vertices", self.vertices)] + [("part %d" % i, p[0]) for i, p in enumerate(self.parts)]:
+        if not self.name or self.name.startswith(".") or any(c in self.name for c in "/\\\0"):
+            raise InputError("object %r: its name cannot be part of a file name." % self.name, remedy="correct the header.")
+        for label, (v, f) in [("the mesh", (self.vertices, self.faces))] + [("part %d" % i, p) for i, p in enumerate(self.parts)]:
             if v.ndim != 2 or v.shape[1] != 3 or len(v) < 4 or not np.isfinite(v).all():
-                raise InputError("object %s: %s is not a finite (n >= 4, 3) array." % (self.name, label), remedy="export the mesh again.")
+                raise InputError("object %s: vertices of %s are not a finite (n >= 4, 3) array." % (self.name, label), remedy="export the mesh again.")
+            if f.ndim != 2 or f.shape[1] != 3 or len(f) < 4 or f.min() < 0 or f.max() >= len(v):
+                raise InputError("object %s: faces of %s are not (n >= 4, 3) indices of its vertices." % (self.name, label), remedy="export the mesh again.")
         if not self.parts:
             raise InputError("object %s: it has no convex parts." % self.name, remedy="decompose the mesh first.")
         size = float(np.ptp(self.vertices, axis=0).max())
@@ -54,6 +73,8 @@ class ObjectSpec:
             )
         if not (np.isfinite(self.mass) and 0.0 < self.mass < 20.0):
             raise InputError("object %s: mass %r kg is not plausible." % (self.name, self.mass), remedy="give a mass in kilograms.")
+        if not (np.isfinite(self.friction) and 0.0 <= self.friction <= 10.0):
+            raise InputError("object %s: friction %r is not plausible." % (self.name, self.friction), remedy="give a Coulomb coefficient, usually 0.3 to 1.5.")
 
     @property
     def digest(self) -> str:

@@ -69,7 +69,7 @@ class MyoDM:
         console = Console(highlight=False)
         with locked(folder, lambda holder: console.print(f"another installation is running ({holder}); waiting for it ...")):
             if self._complete(folder):
-                console.print(f"{self.name}: already installed in {folder}")
+                console.print(f"{self.name}: already installed in {folder}", soft_wrap=True)
                 return
             console.print(f"[bold]{self.name}[/bold]: {self.title}\nsource: {self._source}\nlicence: {self.licence}", soft_wrap=True)
             work = folder / ".work"
@@ -85,7 +85,9 @@ class MyoDM:
             manifest.save(folder)
             shutil.rmtree(work, ignore_errors=True)
             flagged = sum(1 for name in manifest.recordings if Recording.load(folder / "recordings" / f"{name}.npz").flags)
-            console.print(f"installed {len(manifest.recordings)} recordings ({flagged} with flags) and {len(manifest.objects)} objects in {folder}")
+            console.print(
+                f"installed {len(manifest.recordings)} recordings ({flagged} with flags) and {len(manifest.objects)} objects in {folder}", soft_wrap=True
+            )
 
     def _complete(self, folder: Path) -> bool:
         """Whether an installation by this converter from this source has finished, and nothing has happened to it since."""
@@ -122,11 +124,11 @@ class MyoDM:
     def _kept(self, kind: Any, path: Path) -> Any:
         """The file at ``path`` if this converter made it from this source and it is whole, else None."""
         try:
-            header, _ = read_arrays(path)
             made = kind.load(path)
         except InputError:
             return None
-        return made if self._mark() in (header.get("source"), header.get("provenance", {}).get("converter")) else None
+        mark = made.source if kind is ObjectSpec else made.provenance.get("converter")
+        return made if mark == self._mark() else None
 
     def _mark(self) -> str:
         return f"{self._source}; converter {CONVERTER}"

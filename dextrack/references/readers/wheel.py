@@ -43,7 +43,8 @@ def fetch(requirement: str, sha256: str, folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl"))
     if result.returncode != 0 or not wheels:
         lines = [line for line in (result.stderr + result.stdout).splitlines() if "ERROR" in line] or (result.stderr or result.stdout).splitlines()[-1:]
-        raise InputError(f"pip could not download {requirement} ({'; '.join(lines[-2:]) or 'no message'}).", remedy=f"check the network and proxy; or {by_hand}")
+        cause = "; ".join(lines[-2:]) or "no message"
+        raise InputError(f"pip could not download {requirement} ({cause}).", remedy=f"check the network and proxy; or {by_hand}")
     verify(wheels[0], sha256)
     return wheels[0]
 
@@ -59,7 +60,8 @@ def verify(path: Path, sha256: str) -> None:
     found = digest(path)
     if found != sha256:
         raise InputError(
-            f"{path}: its SHA-256 is {found}, not {sha256}, so it is refused.", remedy="download it again; if that does not help, report it: the index may serve another file."
+            f"{path}: its SHA-256 is {found}, not {sha256}, so it is refused.",
+            remedy="download it again; if that does not help, report it: the index may serve another file.",
         )
 
 

@@ -1,0 +1,99 @@
+"""Find recordings and objects by name: in the folders of installed data sets, beside a file, among what DexTrack ships."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+import dextrack_assets
+
+from dextrack.errors import InputError
+from dextrack.files import user_data
+from dextrack.objects.spec import ObjectSpec
+from dextrack.references.recording import Recording
+from dextrack.references.reference import Reference
+
+
+def recordings(dataset: str = "*") -> dict[str, Path]:
+    """Every installed recording of ``dataset`` (default: of all), name -> file; of equal names the first data set's."""
+    return _named(user_data().glob(f"{dataset}/recordings/*.npz"))
+
+
+def find_recording(name_or_path: str | Path) -> Recording:
+    """Load a recording.
+
+    Args:
+        name_or_path: a file; or the name of an installed recording, for example ``apple_lift`` or ``myodm/apple_lift``.
+
+    Raises:
+        InputError: there is no such recording (the message lists close names), or its file is malformed.
+    """
+    text = str(name_or_path)
+    path = Path(text).expanduser()
+    if path.is_file():
+        return Recording.load(path)
+    dataset, _, name = text.rpartition("/")
+    installed = recordings(dataset or "*") if "/" not in dataset and "*" not in text else {}
+    if name in installed:
+        return Recording.load(installed[name])
+    everything = recordings()
+    if not everything:
+        raise InputError(f"recording {text!r} is not there: no data set is installed, and there is no such file.", remedy="run `dextrack data install myodm`.")
+    remedy = _suggest(path.stem, everything, "`dextrack data list` shows all")
+    raise InputError(f"recording {text!r} is not installed, and there is no such file.", remedy=remedy)
+
+
+def find_object(item: Recording | Reference | str, near: Path | None = None) -> ObjectSpec:
+    """Load the object that ``item`` names.
+
+    Looks in ``../objects`` beside the file that the recording was read from, then in its data set, in the other installed data sets,
+    and among the objects that DexTrack ships.
+
+    Args:
+        item: a recording, a reference, or an object's name.
+        near: a file or folder beside which to look first, where ``item`` does not know its own.
+
+    Raises:
+        InputError: there is no such object (the message lists close names), or its file is malformed.
+    """
+    name = item if isinstance(item, str) else item.object_name
+    known = objects(item if isinstance(item, Recording) else None, near)
+    if name not in known:
+        raise InputError(
+            f"object {name!r} is not known.", remedy=_suggest(name, known, "or put its file into the folder `objects` beside the folder of the recording")
+        )
+    return ObjectSpec.load(known[name])
+
+
+def objects(recording: Recording | None = None, near: Path | None = None) -> dict[str, Path]:
+    """Every object that can be found, name -> file; what is nearest to ``recording`` or ``near`` wins."""
+    folders: list[Path] = []
+    for place in (near, recording.origin if recording else None):
+        if place is not None:
+            beside = place if place.is_dir() else place.parent
+            folders += [beside.parent / "objects", beside / "objects"]
+    if recording is not None and recording.dataset:
+        folders.append(user_data() / recording.dataset / "objects")
+    folders += sorted(user_data().glob("*/objects"))
+    try:
+        folders.append(dextrack_assets.path("objects"))
+    except FileNotFoundError:
+        pass  # nothing is shipped
+    return _named(path for folder in folders for path in sorted(folder.glob("*.npz")))
+
+
+def _named(paths: Iterable[Path]) -> dict[str, Path]:
+    """Name -> file, sorted by name; of equal names the first."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.name.startswith("."):  # a file that is just being written
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def _suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """A remedy: the known names most like ``name``."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.4) or [k for k in known if k.split("_")[0] == name.split("_")[0]][:5]
+    return f"did you mean {', '.join(close)}? ({otherwise}.)" if close else f"{otherwise[0].upper()}{otherwise[1:]}."
