@@ -30,6 +30,10 @@ class DelayLine:
             due = self._pending.popleft()[1]
         return due
 
+    def drop(self) -> None:
+        """Forget the commands that are still on their way."""
+        self._pending.clear()
+
     def at(self, step: int) -> Array:
         """The command in effect at ``step``."""
         due = self.pop_due(step)
@@ -54,10 +58,17 @@ class Interpolator:
         self._position = initial.copy()
         self._increment = np.zeros_like(initial)
         self._left = 0
+        self.peak_velocity = np.zeros_like(initial)
+        """Greatest velocity that targets asked for so far, (n,) rad/s."""
 
     def put(self, step: int, target: Array) -> None:
         """A target arrives during physics step ``step``."""
         self._line.put(step, target)
+
+    def stop(self) -> None:
+        """End the motion where it is, and forget the targets that are still on their way."""
+        self._line.drop()
+        self._left = 0
 
     def at(self, step: int) -> tuple[Array, Array]:
         """Advance by one physics step: (position, velocity) that the arm's controller follows during ``step``."""
@@ -65,6 +76,7 @@ class Interpolator:
         if target is not None:
             self._increment = (target - self._position) / self._period
             self._left = self._period
+            self.peak_velocity = np.maximum(self.peak_velocity, np.abs(self._increment) / self._step_s)
         if self._left == 0:
             return self._position, np.zeros_like(self._position)
         self._position = self._position + self._increment

@@ -42,8 +42,8 @@ class Pacer:
         self._steps = 0
 
     def seconds_to_next(self) -> float:
-        """Seconds until the next step is due; negative when it is late."""
-        return self._begin + self._steps * self._step_s - self._clock()
+        """Seconds until the next step is due, which is when it ends: simulated time never runs ahead of the clock. Negative when it is late."""
+        return self._begin + (self._steps + 1) * self._step_s - self._clock()
 
     def take(self) -> bool:
         """Whether a step is due now. If so it counts as begun, and its lateness is noted."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import dextrack_assets
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,13 @@ from numpy.typing import NDArray
 from dextrack.hands.spec import HandSpec
 from dextrack.objects.spec import ObjectSpec
 from dextrack.sim.scene import OBJECT, Physics, add_object, add_position_actuators, add_table, set_options
+from dextrack_deploy.arm.model import cell_spec
+from dextrack_deploy.arm.spec import ArmSpec, load_arm
 from dextrack_deploy.cell.config import CellConfig
 from dextrack_deploy.twin.mismatch import Mismatch
 
 TIMESTEP_S = 1.0 / 480.0
 """Physics step, s: a quarter of mining's, and a whole number of them per control period and camera period."""
-
-HAND_PREFIX = "hand/"
-"""What the names of the hand's bodies, geoms and sites begin with in the twin's model."""
 
 ARM_STIFFNESS = (3000.0, 3000.0, 3000.0, 2500.0, 2500.0, 2000.0, 2000.0)
 """Joint impedance of the arm, N m/rad: the values that libfranka's examples set (setDefaultBehavior)."""
@@ -33,7 +31,7 @@ class TwinScene:
 
     model: mujoco.MjModel
     hand: HandSpec
-    arm_joints: tuple[str, ...]
+    arm: ArmSpec
     arm_qpos: NDArray[np.int64]
     arm_dof: NDArray[np.int64]
     arm_actuators: NDArray[np.int64]
@@ -77,38 +75,24 @@ def build_twin_scene(cell: CellConfig, hand: HandSpec, obj: ObjectSpec, mismatch
         effort_scale=mismatch.finger_effort,
         hand_gravity=mismatch.finger_gravity,
     )
-    spec, arm_bodies, hand_bodies = _mount(cell, hand)
+    spec = cell_spec(cell)
     spec.modelname = "twin_%s" % cell.name
     set_options(spec, physics)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
     add_table(spec)
-    for body in arm_bodies:
-        body.gravcomp = 1.0
-    for body in hand_bodies:
+    for body in spec.bodies:
+        if body.name != "world":
+            body.gravcomp = 1.0
+    if mismatch.finger_gravity:
         # A real arm carries the hand's weight as its load, but the finger motors feel the weight of their links.
-        body.gravcomp = 0.0 if mismatch.finger_gravity else 1.0
+        palm = spec.body(hand.palm_body)
+        for body in [palm, *palm.find_all("body")]:
+            body.gravcomp = 0.0
+    arm = load_arm(cell.arm.model)
     add_position_actuators(spec, hand, physics, joints=hand.finger_joints)
-    arm_joints = tuple(joint.name for body in arm_bodies for joint in body.joints)
-    _add_arm_actuators(spec, arm_joints)
+    _add_arm_actuators(spec, arm.joint_names)
     add_object(spec, obj, physics)
-    return _index(spec.compile(), cell, hand, arm_joints)
-
-
-def _mount(cell: CellConfig, hand: HandSpec) -> tuple[mujoco.MjSpec, list, list]:
-    """The arm with the hand on its flange; returns the bodies of each, too, in the order of their chain."""
-    spec = mujoco.MjSpec.from_file(str(dextrack_assets.path("models", cell.arm.model, "%s.xml" % cell.arm.model)))
-    arm_bodies = [b for b in spec.bodies if b.name != "world"]
-    arm_bodies[0].pos, arm_bodies[0].quat = cell.arm.base_position_w, cell.arm.base_quaternion_w
-    flange = spec.body("%s_flange" % cell.arm.model)
-    spec.attach(mujoco.MjSpec.from_file(str(hand.mjcf)), prefix=HAND_PREFIX, frame=flange.add_frame(pos=cell.hand.position_f, quat=cell.hand.quaternion_f))
-    for name in hand.finger_joints:
-        # MuJoCo insists on a prefix for what is attached; joints go by their own names everywhere in DexTrack.
-        spec.joint(HAND_PREFIX + name).name = name
-    palm = spec.body(HAND_PREFIX + hand.palm_body)
-    # The plate between flange and palm is no gap that anything could be caught in, so the palm meets the links behind it in every pose.
-    for link in arm_bodies[-3:]:
-        spec.add_exclude(bodyname1=link.name, bodyname2=palm.name)
-    return spec, arm_bodies, [palm, *palm.find_all("body")]
+    return _index(spec.compile(), cell, hand, arm)
 
 
 def _add_arm_actuators(spec: mujoco.MjSpec, joints: tuple[str, ...]) -> None:
@@ -118,13 +102,13 @@ def _add_arm_actuators(spec: mujoco.MjSpec, joints: tuple[str, ...]) -> None:
         actuator.set_to_position(kp=stiffness, kv=0.0)
 
 
-def _index(model: mujoco.MjModel, cell: CellConfig, hand: HandSpec, arm_joints: tuple[str, ...]) -> TwinScene:
+def _index(model: mujoco.MjModel, cell: CellConfig, hand: HandSpec, arm: ArmSpec) -> TwinScene:
     """Find everything by name, set the arm's damping and weigh the hand."""
-    arm_qpos = np.array([model.joint(n).qposadr[0] for n in arm_joints])
-    arm_dof = np.array([model.joint(n).dofadr[0] for n in arm_joints])
-    arm_actuators = np.array([model.actuator(n).id for n in arm_joints])
+    arm_qpos = np.array([model.joint(n).qposadr[0] for n in arm.joint_names])
+    arm_dof = np.array([model.joint(n).dofadr[0] for n in arm.joint_names])
+    arm_actuators = np.array([model.actuator(n).id for n in arm.joint_names])
     finger_qpos = np.array([model.joint(n).qposadr[0] for n in hand.finger_joints])
-    palm, thing = model.body(HAND_PREFIX + hand.palm_body).id, model.body(OBJECT).id
+    palm, thing = model.body(hand.palm_body).id, model.body(OBJECT).id
     in_hand = np.array([_descends(model, body, palm) for body in range(model.nbody)])
     data = mujoco.MjData(model)
     data.qpos[arm_qpos] = cell.arm.home
@@ -137,7 +121,7 @@ def _index(model: mujoco.MjModel, cell: CellConfig, hand: HandSpec, arm_joints: 
     return TwinScene(
         model=model,
         hand=hand,
-        arm_joints=arm_joints,
+        arm=arm,
         arm_qpos=arm_qpos,
         arm_dof=arm_dof,
         arm_actuators=arm_actuators,

@@ -31,8 +31,10 @@ from dextrack_deploy.twin.pacing import Pacer
 from dextrack_deploy.twin.simulation import Twin
 
 ADDRESS = "127.0.0.1"
-MOST_PER_ROUND = 16
-"""Requests and steps done before the other kind gets its turn."""
+STEPS_PER_BEAT = 2
+"""Physics steps taken together: waking up costs more than a step."""
+MOST_PER_TURN = 16
+"""Requests or beats done before the other kind gets its turn."""
 
 
 class TwinServer:
@@ -58,7 +60,7 @@ class TwinServer:
             raise RefusedError("twin: port %d cannot be opened (%s)." % (port, error), remedy="stop what uses it, or give port 0.") from None
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         """Where it listens, for example ``tcp://127.0.0.1:40123``."""
-        self._pacer = Pacer(twin.timestep_s)
+        self._pacer = Pacer(STEPS_PER_BEAT * twin.timestep_s)
         self._requests: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "hello": self._hello,
             "hand.read": self._read_hand,
@@ -79,7 +81,7 @@ class TwinServer:
         return self._twin
 
     def run(self, should_stop: Callable[[], bool]) -> None:
-        """Step in real time and answer requests until ``should_stop()``, which is asked about every millisecond.
+        """Step in real time and answer requests until ``should_stop()``, which is asked every few milliseconds.
 
         Raises:
             SimulationError: the physics diverged.
@@ -91,10 +93,10 @@ class TwinServer:
             wait_ms = max(0, math.ceil(1e3 * self._pacer.seconds_to_next()))
             if self._socket.poll(wait_ms):
                 self._answer_waiting()
-            for _ in range(MOST_PER_ROUND):
+            for _ in range(MOST_PER_TURN):
                 if not self._pacer.take():
                     break
-                self._twin.step()
+                self._twin.step(STEPS_PER_BEAT)
 
     def close(self) -> None:
         """Stop listening; closing twice is allowed."""
@@ -103,7 +105,7 @@ class TwinServer:
             self._context.term()
 
     def _answer_waiting(self) -> None:
-        for _ in range(MOST_PER_ROUND):
+        for _ in range(MOST_PER_TURN):
             try:
                 client, *rest = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
@@ -151,7 +153,7 @@ class TwinServer:
             "cell": twin.cell.name,
             "hand": twin.hand.name,
             "hand_joints": list(twin.hand.finger_joints),
-            "arm_joints": list(twin.scene.arm_joints),
+            "arm_joints": list(twin.scene.arm.joint_names),
             "object": twin.object.name,
             "object_digest": twin.object.digest,
             "mismatch": twin.mismatch.as_dict(),
@@ -219,6 +221,7 @@ class TwinServer:
             "hand_command_age_s": ages.get("hand"),
             "arm_command_age_s": ages.get("arm"),
             "commands": {device: noted["count"] for device, noted in self._commanded.items()},
+            "arm_peak_speed": self._twin.arm_peak_speed,
             "hand_power": self._twin.hand_power,
             "settled": dataclasses.asdict(self._twin.settled),
             "mismatch": self._twin.mismatch.as_dict(),
@@ -252,8 +255,8 @@ class Options:
     """How the twin differs from mining's simulation."""
     zero_mismatch: bool = False
     """Mining's own physics and perfect sensors instead; the trial is labelled so."""
-    with_parent: bool = False
-    """End when the process that started this one ends."""
+    parent: int = 0
+    """End when the parent of this process is no longer the process of this id; 0: whatever becomes of it."""
 
 
 def serve(options: Options) -> None:
@@ -268,7 +271,6 @@ def serve(options: Options) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    parent = os.getppid()
     cell = load_cell(options.cell)
     twin = Twin(
         cell,
@@ -282,7 +284,7 @@ def serve(options: Options) -> None:
     server = TwinServer(twin, options.port)
     try:
         print(json.dumps({"endpoint": server.endpoint, "pid": os.getpid(), "mismatch": twin.mismatch.as_dict()}), flush=True)
-        server.run(lambda: stopping or (options.with_parent and os.getppid() != parent))
+        server.run(lambda: stopping or options.parent not in (0, os.getppid()))
     finally:
         server.close()
 

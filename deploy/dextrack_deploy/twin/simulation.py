@@ -148,7 +148,7 @@ class Twin:
         if np.linalg.norm(quaternion) < 1e-6:
             raise InputError("object quaternion: its length is zero.", remedy="give a unit quaternion, wxyz.")
         quaternion = normalise(quaternion)
-        arm = _numbers("arm position", self.cell.arm.home if arm_q is None else arm_q, len(self.scene.arm_joints))
+        arm = _numbers("arm position", self.cell.arm.home if arm_q is None else arm_q, len(self.scene.arm.joint_names))
         fingers = _numbers("hand position", self.hand.rest if hand_q is None else hand_q, len(self.hand.finger_joints))
         self._lie = position, quaternion
         self._begin(arm, fingers)
@@ -185,16 +185,16 @@ class Twin:
 
     def write_arm(self, q: ArrayLike) -> None:
         """An arm command arrives now: (7,) rad. Raises InputError for what is not finite or outside the joint limits, as an arm would."""
-        wanted = _numbers("arm command", q, len(self.scene.arm_joints))
-        lower, upper = self.arm_limits
-        beyond = [name for name, w, lo, up in zip(self.scene.arm_joints, wanted, lower, upper, strict=True) if not lo <= w <= up]
+        wanted = _numbers("arm command", q, len(self.scene.arm.joint_names))
+        arm = self.scene.arm
+        beyond = [name for name, w, lo, up in zip(arm.joint_names, wanted, arm.lower, arm.upper, strict=True) if not lo <= w <= up]
         if beyond:
             raise InputError("arm command: outside the limits of %s." % ", ".join(beyond), remedy="clamp targets before they are sent.")
         self._arm_line.put(self._step_number, wanted)
 
     def stop_arm(self) -> None:
         """The arm stops where its motion is now; targets on their way are dropped, later ones are followed again."""
-        self._begin_arm_line(self._arm_reference)
+        self._arm_line.stop()
 
     def set_hand_power(self, power: str) -> None:
         """Make the finger motors ``full``, ``soft`` or ``off``.
@@ -237,7 +237,7 @@ class Twin:
 
     def read_arm(self) -> JointSample:
         """Encoders of the arm, now. Its velocities are clean: a Franka filters them at 1 kHz."""
-        noise = sensors.normal(self.seed, sensors.ARM, self._step_number, len(self.scene.arm_joints))
+        noise = sensors.normal(self.seed, sensors.ARM, self._step_number, len(self.scene.arm.joint_names))
         position = self._data.qpos[self.scene.arm_qpos] + self.mismatch.arm_noise_rad * noise
         return JointSample(self.time_s, position, self._data.qvel[self.scene.arm_dof])
 
@@ -256,10 +256,9 @@ class Twin:
         return Truth(self.time_s, position, quaternion, self._data.qpos.copy(), int(by_hand.sum()), int((on_object & ~by_hand).sum()))
 
     @property
-    def arm_limits(self) -> tuple[Array, Array]:
-        """(lower, upper) of the arm's joints (7,), rad."""
-        limits = np.array([self.scene.model.joint(name).range for name in self.scene.arm_joints])
-        return limits[:, 0], limits[:, 1]
+    def arm_peak_speed(self) -> float:
+        """Fastest motion that arm targets asked for since the reset, as a part of the arm's velocity limits: above 1 a real arm would have stopped."""
+        return float((self._arm_line.peak_velocity / self.scene.arm.velocity).max())
 
     def _begin(self, arm: Array, fingers: Array) -> None:
         mujoco.mj_resetData(self.scene.model, self._data)
@@ -271,10 +270,6 @@ class Twin:
 
     def _begin_lines(self, arm: Array, fingers: Array) -> None:
         self._hand_line = DelayLine(round(self.mismatch.latency_s / self.timestep_s), fingers)
-        self._begin_arm_line(arm)
-
-    def _begin_arm_line(self, arm: Array) -> None:
-        self._arm_reference = arm
         self._arm_line = Interpolator(round(self.mismatch.latency_s / self.timestep_s), round(CONTROL_PERIOD_S / self.timestep_s), self.timestep_s, arm)
 
     def _settle(self, start: Array, quaternion: Array) -> Settled:
@@ -304,10 +299,10 @@ class Twin:
         """Commands that are due go to the motors; the arm carries the hand's weight as its load."""
         data, scene = self._data, self.scene
         data.ctrl[scene.finger_actuators] = self._hand_line.at(self._step_number)
-        self._arm_reference, velocity = self._arm_line.at(self._step_number)
+        reference, velocity = self._arm_line.at(self._step_number)
         bias = scene.model.actuator_biasprm[scene.arm_actuators]
         # kp (q* - q) + kv (dq* - dq): the actuator damps against zero velocity, so the motion's own is added to its target.
-        data.ctrl[scene.arm_actuators] = self._arm_reference + velocity * bias[:, 2] / bias[:, 1]
+        data.ctrl[scene.arm_actuators] = reference + velocity * bias[:, 2] / bias[:, 1]
         if self.mismatch.finger_gravity:
             palm = scene.palm_body
             force = -scene.payload_kg * scene.model.opt.gravity
