@@ -116,7 +116,8 @@ def signed_distance(spec: ObjectSpec, spacing: float = SPACING, cache: Optional[
 def build(parts: Sequence[Part], spacing: float = SPACING) -> SignedDistance:
     """Sample the signed distance to the union of the convex hulls of ``parts`` on a grid; about a second.
 
-    Distances within 1 cm of the surface are exact at the voxels (nearest triangles); farther ones are good to 1 mm or better.
+    Distances within 1 cm of the surface are exact at the voxels (nearest triangles); interpolated, they are good to a quarter of a voxel.
+    Farther ones are good to a voxel: least so where two faces are equally near, for example in the middle of a thick object.
     """
     import trimesh
     from scipy.spatial import cKDTree
