@@ -4,8 +4,8 @@ A motion is planned whole before it starts, from the measured state, and is refu
 through its points along a smooth curve in joint space and starts and ends at rest (quintic time law), so that position, velocity and
 acceleration are continuous; its duration is the shortest that keeps every joint below its velocity and acceleration limit.
 
-An approach opens the hand first, brings the arm to its goal through the caller's points, and then shapes the fingers. A retreat opens the
-hand first, then raises it through the caller's points, and then goes home.
+An approach opens the hand, brings the arm through the caller's points to above its goal, shapes the fingers there and descends. A retreat
+opens the hand first, as far as the caller says, then raises it through the caller's points, opens it wholly, and goes home.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from dextrack.references.reference import CONTROL_PERIOD
 
 Floats = NDArray[np.float64]
 
-Collides = Callable[[Floats, Floats], "str | None"]
-"""(arm (7,), fingers (16,)) -> what touches what, or None."""
+Collides = Callable[[Floats, Floats], frozenset[str]]
+"""(arm (7,), fingers (16,)) -> the pairs of parts that touch."""
 
 CHECK_STEP = 0.02
 """Largest movement of a joint between two collision checks, rad."""
@@ -87,6 +87,7 @@ def plan_approach(
     rest: ArrayLike,
     limits: MotionLimits,
     via: Sequence[ArrayLike] = (),
+    descent: Sequence[ArrayLike] = (),
     collides: Collides | None = None,
     period: float = CONTROL_PERIOD,
 ) -> Motion:
@@ -99,7 +100,8 @@ def plan_approach(
         goal_fingers: finger joints where the trial begins.
         rest: open fingers, in which the arm moves.
         limits: of arm and fingers.
-        via: arm joints to pass through, in order.
+        via: arm joints to pass through, in order, with open fingers.
+        descent: arm joints from above the goal down to it, highest first: at the first of them the fingers take their shape.
         collides: judges a posture; None only where nothing can be touched (tests).
         period: seconds between two targets.
 
@@ -107,12 +109,13 @@ def plan_approach(
         RefusedError: a point of the motion is outside the joint limits, or collides.
         InputError: a value is not finite or has the wrong length.
     """
-    a, g = _finite(arm, "arm"), _finite(goal_arm, "goal of the arm")
-    opened, shaped = _finite(rest, "rest pose"), _finite(goal_fingers, "goal of the fingers")
+    a, opened, shaped = _finite(arm, "arm"), _finite(rest, "rest pose"), _finite(goal_fingers, "goal of the fingers")
+    down = [_finite(q, "point of the descent") for q in (*descent, goal_arm)]
     stages = [
         [_join(a, _finite(fingers, "fingers")), _join(a, opened)],
-        [_join(q, opened) for q in (a, *(_finite(v, "via point") for v in via), g)],
-        [_join(g, opened), _join(g, shaped)],
+        [_join(q, opened) for q in (a, *(_finite(v, "via point") for v in via), down[0])],
+        [_join(down[0], opened), _join(down[0], shaped)],
+        [_join(q, shaped) for q in down],
     ]
     return _plan(stages, len(a), limits, collides, period, "approach")
 
@@ -124,20 +127,23 @@ def plan_retreat(
     rest: ArrayLike,
     limits: MotionLimits,
     rise: Sequence[ArrayLike] = (),
+    opening: float = 1.0,
     collides: Collides | None = None,
     period: float = CONTROL_PERIOD,
 ) -> Motion:
     """Plan from the measured ``arm`` (7,) and ``fingers`` (16,) to ``home`` (7,), with the hand open.
 
-    ``rise`` are arm joints (7,) along a straight upward path of the palm, lowest first; the other arguments and errors are those of ``plan_approach``.
+    ``rise`` are arm joints (7,) along a straight upward path of the palm, lowest first. ``opening`` is the part of the way to ``rest`` that the
+    fingers open before they rise: less than 1 where the table leaves no room. The other arguments and errors are those of ``plan_approach``.
     """
-    a = _finite(arm, "arm")
-    opened = _finite(rest, "rest pose")
-    raised = [_finite(q, "point of the rise") for q in rise]
+    a, f, opened = _finite(arm, "arm"), _finite(fingers, "fingers"), _finite(rest, "rest pose")
+    up = [a, *(_finite(q, "point of the rise") for q in rise)]
+    released = f + opening * (opened - f)
     stages = [
-        [_join(a, _finite(fingers, "fingers")), _join(a, opened)],
-        [_join(q, opened) for q in (a, *raised)],
-        [_join(raised[-1] if raised else a, opened), _join(_finite(home, "home"), opened)],
+        [_join(a, f), _join(a, released)],
+        [_join(q, released) for q in up],
+        [_join(up[-1], released), _join(up[-1], opened)],
+        [_join(up[-1], opened), _join(_finite(home, "home"), opened)],
     ]
     return _plan(stages, len(a), limits, collides, period, "retreat")
 
@@ -170,9 +176,10 @@ def _check_collisions(start: Floats, motion: Motion, collides: Collides, what: s
         if np.abs(q - checked).max() < CHECK_STEP and tick < motion.n_ticks - 1:
             continue
         checked = q
-        touch = collides(q[: motion.n_arm], q[motion.n_arm :])
-        if touch is not None and touch != allowed:
-            raise RefusedError(f"{what}: {touch} after {motion.progress(tick):.0%} of the way.", remedy="clear the cell, or give points that lead around it.")
+        touches = collides(q[: motion.n_arm], q[motion.n_arm :]) - allowed
+        if touches:
+            where = f"{', '.join(sorted(touches))} would touch after {motion.progress(tick):.0%} of the way"
+            raise RefusedError(f"{what}: {where}.", remedy="clear the cell, or place the trial elsewhere.")
 
 
 def segment(points: Sequence[Floats], limits: MotionLimits, period: float) -> Floats:

@@ -31,9 +31,10 @@ class Fault(enum.Enum):
     TEMPERATURE = "motor temperature"
     OBJECT_LOST = "object lost"
     OBJECT_JUMP = "object jump"
-    DISK = "disk"
+    TRIAL_LOG = "trial log"
     NOT_FINITE = "not finite"
     DRIVER = "driver error"
+    NODE = "node error"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,8 @@ RESPONSES: dict[Fault, Response] = {
     Fault.WORKSPACE: Response(Reaction.HOLD, False, frozenset({State.RUN})),
     Fault.OBJECT_LOST: Response(Reaction.HOLD, False, frozenset({State.RUN})),
     Fault.OBJECT_JUMP: Response(Reaction.HOLD, False, frozenset({State.RUN})),
-    Fault.DISK: Response(Reaction.HOLD, False, frozenset({State.RUN})),
+    Fault.TRIAL_LOG: Response(Reaction.HOLD, False, frozenset({State.RUN})),
+    Fault.NODE: Response(Reaction.HOLD, False, MOVING),
     Fault.JOINT_LIMIT: Response(Reaction.STOP_ARM, False, MOVING),
     Fault.VELOCITY: Response(Reaction.STOP_ARM, False, MOVING),
     Fault.CURRENT: Response(Reaction.SOFTEN, False, MOVING | {State.HOLD}),
@@ -67,6 +69,11 @@ RESPONSES: dict[Fault, Response] = {
 }
 """The table of DESIGN.md: for each fault, what happens and where it is watched. RETREAT does not need the object, the disk or the workspace of
 the trial: a cell that lost its object can still go home."""
+
+GOES_HOME = ("twin", "hand_driver", "arm_driver", "controller")
+"""Nodes that a RETREAT needs; the death or error of another one does not keep a cell from going home."""
+_ERROR_OF = {"hand_driver": Fault.DRIVER, "arm_driver": Fault.DRIVER, "recorder": Fault.TRIAL_LOG, "object_pose": Fault.OBJECT_LOST}
+"""What an error that a node reports counts as; of all others, ``Fault.NODE``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +108,7 @@ class WatchLimits:
     workspace_lower_w: Floats = dataclasses.field(default_factory=lambda: np.array([-0.6, -0.6, 0.0]))
     """(3,): box of the palm's position, m."""
     workspace_upper_w: Floats = dataclasses.field(default_factory=lambda: np.array([0.6, 0.6, 0.9]))
-    streams: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"hand/joint_states": 0.1, "arm/joint_states": 0.1})
+    streams: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"hand/joint_states": 0.2, "arm/joint_states": 0.2})
     """Largest age of the newest sample of each sensor, s."""
     object_age_s: float = 0.25
     """The object counts as lost when its newest pose is older."""
@@ -112,7 +119,7 @@ class WatchLimits:
     heartbeat_s: float = HEARTBEAT_DEADLINE
     overruns: int = 6
     """Overruns of the control loop in a row."""
-    tracking_position_m: float = 0.06
+    tracking_position_m: float = 0.08
     """Distance of the palm from the shadow simulator's."""
     tracking_rotation_rad: float = 0.5
     tracking_finger_rad: float = 1.0
@@ -131,7 +138,8 @@ class WatchLimits:
     current_for_s: float = 1.0
     temperature_c: float = 65.0
     """Temperature of a motor (DYNAMIXEL XL330 shuts down at 70)."""
-    disk_free_mb: float = 50.0
+    disk_free_mb: float = 150.0
+    """Above what the recorder keeps free, so that the hold itself is still recorded."""
 
     def __post_init__(self) -> None:
         """Refuse limits that are not ordered or not finite."""
@@ -172,6 +180,8 @@ class Measurements:
     overruns: int = 0
     """Overruns of the control loop in a row."""
     disk_free_mb: float | None = None
+    log_error: str = ""
+    """Why the trial log ended early; empty while it is recorded."""
 
 
 Watch = Callable[["Watcher", Measurements, float, State], Iterator[Reason]]
@@ -221,15 +231,16 @@ def _sensors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reas
             yield Reason(Fault.STALE_SENSOR, f"{name} is {now - m.stamps[name]:.2f} s old (limit {limit:.2f} s)")
 
 
-def _nodes(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
-    for name in w.limits.nodes:
+def _nodes(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
+    needed = [n for n in w.limits.nodes if state is not State.RETREAT or n in GOES_HOME]
+    for name in needed:
         if name not in m.heard:
             yield Reason(Fault.DEAD_NODE, f"{name} was never heard")
         elif now - m.heard[name] > w.limits.heartbeat_s:
             yield Reason(Fault.DEAD_NODE, f"{name} was last heard {now - m.heard[name]:.2f} s ago (limit {w.limits.heartbeat_s:.2f} s)")
     for name, error in m.errors.items():
-        if error:
-            yield Reason(Fault.DRIVER, f"{name} reports: {error}")
+        if error and (state is not State.RETREAT or name in GOES_HOME):
+            yield Reason(_ERROR_OF.get(name, Fault.NODE), f"{name} reports: {error}")
 
 
 def _finite(_: Watcher, m: Measurements, __: float, ___: State) -> Iterator[Reason]:
@@ -243,7 +254,9 @@ def _loop(w: Watcher, m: Measurements, _: float, __: State) -> Iterator[Reason]:
     if m.overruns >= w.limits.overruns:
         yield Reason(Fault.OVERRUN, f"the control loop overran {m.overruns} times in a row")
     if m.disk_free_mb is not None and m.disk_free_mb < w.limits.disk_free_mb:
-        yield Reason(Fault.DISK, f"{m.disk_free_mb:.0f} MB are free for the trial log (limit {w.limits.disk_free_mb:.0f} MB)")
+        yield Reason(Fault.TRIAL_LOG, f"{m.disk_free_mb:.0f} MB are free on its disk (limit {w.limits.disk_free_mb:.0f} MB)")
+    if m.log_error:
+        yield Reason(Fault.TRIAL_LOG, m.log_error)
 
 
 def _tracking(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:

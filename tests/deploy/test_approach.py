@@ -46,6 +46,17 @@ def test_a_straight_line_takes_the_quintics_closed_form_time(distance: float, v:
     np.testing.assert_allclose(out[:, 0], distance * (10 * u**3 - 15 * u**4 + 6 * u**5), atol=1e-12)
 
 
+def test_an_approach_shapes_the_fingers_above_the_goal_and_then_descends() -> None:
+    above = GOAL + 0.2
+    m = plan_approach(START, REST, GOAL, SHAPED, REST, limits(), descent=[above, GOAL + 0.1])
+    arm, fingers = m.positions[:, :7], m.positions[:, 7:]
+    shaping = np.flatnonzero(np.abs(np.diff(fingers, axis=0)).max(axis=1) > 1e-9)
+    np.testing.assert_allclose(arm[shaping], np.tile(above, (len(shaping), 1)), atol=1e-9)
+    np.testing.assert_allclose(fingers[shaping[-1] + 1 :], 0.4, atol=1e-9)
+    assert shaping[-1] + 10 < m.n_ticks, "the descent comes after"
+    np.testing.assert_array_equal(m.target(m.n_ticks)[0], GOAL)
+
+
 def test_an_approach_opens_then_moves_the_arm_then_shapes_the_fingers() -> None:
     via = np.array([0.4, -0.6, 0.2, -1.8, 0.1, 1.3, 0.9])
     measured = np.full(16, 0.9)
@@ -75,6 +86,14 @@ def test_a_retreat_opens_the_hand_before_anything_else_then_rises() -> None:
     np.testing.assert_array_equal(m.target(m.n_ticks)[0], HOME)
 
 
+def test_a_retreat_may_open_partly_first_and_wholly_above() -> None:
+    m = plan_retreat(START, SHAPED, HOME, REST, limits(), rise=[START + 0.2], opening=0.25)
+    arm, fingers = m.positions[:, :7], m.positions[:, 7:]
+    first = int(np.flatnonzero(np.abs(arm - START).max(axis=1) > 1e-9)[0])
+    np.testing.assert_allclose(fingers[first], 0.3, atol=1e-9)
+    np.testing.assert_allclose(fingers[-1], 0.0, atol=1e-9)
+
+
 def test_standing_at_the_goal_already_is_a_motion_of_one_tick() -> None:
     m = plan_approach(GOAL, REST, GOAL, REST, REST, limits())
     assert m.n_ticks == 1
@@ -91,14 +110,14 @@ def test_a_goal_outside_the_limits_is_refused_by_name_but_a_start_outside_may_co
 
 
 def test_a_collision_on_the_way_is_refused_and_one_that_was_there_before_is_not() -> None:
-    def wall(arm: np.ndarray, _: np.ndarray) -> str | None:
-        return "palm and table" if 0.25 < arm[0] < 0.27 else None
+    def wall(arm: np.ndarray, _: np.ndarray) -> frozenset[str]:
+        return frozenset({"palm and table"} if 0.25 < arm[0] < 0.27 else ())
 
     with pytest.raises(RefusedError, match="palm and table"):
         plan_approach(START, REST, GOAL, SHAPED, REST, limits(), collides=wall)
 
-    def grasped(_: np.ndarray, fingers: np.ndarray) -> str | None:
-        return "fingertip and object" if fingers[0] > 0.3 else None
+    def grasped(_: np.ndarray, fingers: np.ndarray) -> frozenset[str]:
+        return frozenset({"fingertip and object"} if fingers[0] > 0.3 else ())
 
     assert plan_retreat(START, SHAPED, HOME, REST, limits(), collides=grasped).n_ticks > 10
     with pytest.raises(RefusedError, match="fingertip and object"):

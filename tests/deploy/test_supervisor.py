@@ -113,7 +113,7 @@ def test_the_whole_story_in_order() -> None:
 
 
 VIOLATIONS = {
-    Fault.STALE_SENSOR: {"stamps": {"hand/joint_states": -0.2, "arm/joint_states": 0.0, "object_pose": 0.0}},
+    Fault.STALE_SENSOR: {"stamps": {"hand/joint_states": -0.3, "arm/joint_states": 0.0, "object_pose": 0.0}},
     Fault.DEAD_NODE: {"heard": {"controller": 0.0, "hand_driver": -0.7}},
     Fault.OVERRUN: {"overruns": 9},
     Fault.JOINT_LIMIT: {"arm_q": np.array([0, 0, 0, -2.6, 0, 0, 0.0])},
@@ -121,9 +121,10 @@ VIOLATIONS = {
     Fault.TEMPERATURE: {"temperature": np.full(16, 70.0)},
     Fault.OBJECT_LOST: {"stamps": {"hand/joint_states": 0.0, "arm/joint_states": 0.0, "object_pose": -0.5}},
     Fault.OBJECT_JUMP: {"object_position_w": np.array([0.3, 0.0, 0.05]), "stamps": {"hand/joint_states": 0.0, "arm/joint_states": 0.0, "object_pose": 0.0}},
-    Fault.DISK: {"disk_free_mb": 3.0},
+    Fault.TRIAL_LOG: {"disk_free_mb": 3.0},
     Fault.NOT_FINITE: {"theta": np.full(22, np.nan)},
     Fault.DRIVER: {"errors": {"arm_driver": "reflex"}},
+    Fault.NODE: {"errors": {"velocity": "a joint is missing"}},
 }
 LASTING = {
     Fault.TRACKING: {"shadow": np.array([0.3, 0.0, 0.3] + [0.0] * 19)},
@@ -181,6 +182,32 @@ def test_retreat_needs_no_object_and_no_disk() -> None:
     assert s.state is State.RETREAT
 
 
+@pytest.mark.parametrize(
+    ("node", "fault"), [("hand_driver", Fault.DRIVER), ("recorder", Fault.TRIAL_LOG), ("object_pose", Fault.OBJECT_LOST), ("shadow_sim", Fault.NODE)]
+)
+def test_a_nodes_error_counts_as_what_the_node_does(node: str, fault: Fault) -> None:
+    s = supervisor(State.RUN)
+    assert [r.fault for r in s.observe(good(0.0, errors={node: "broken", "velocity": ""}), 0.0)] == [fault]
+    assert "broken" in s.status.reason
+
+
+def test_a_retreat_needs_only_the_nodes_that_take_part() -> None:
+    for broken, stops in (({"heard": {"controller": 0.0}}, True), ({"errors": {"shadow_sim": "broken"}}, False), ({"errors": {"controller": "broken"}}, True)):
+        s = supervisor(State.RETREAT)
+        s.observe(good(0.0, **broken), 0.0)
+        assert (s.state is State.HOLD) == stops
+    watcher = Watcher(WatchLimits(**{**vars(limits()), "nodes": ("recorder", "controller")}), HAND, ARM)
+    heard = good(0.0, heard={"controller": 0.0, "recorder": -9.0})
+    assert watcher.reasons(heard, 0.0, State.RETREAT) == []
+    assert [r.fault for r in watcher.reasons(heard, 0.0, State.RUN)] == [Fault.DEAD_NODE]
+
+
+def test_a_log_that_ended_early_holds_the_trial() -> None:
+    s = supervisor(State.RUN)
+    s.observe(good(0.0, log_error="the disk is full"), 0.0)
+    assert s.state is State.HOLD and "trial log: the disk is full" in s.status.reason
+
+
 def test_run_is_refused_while_the_object_is_lost() -> None:
     s = supervisor(State.READY)
     s.observe(good(0.0, **VIOLATIONS[Fault.OBJECT_LOST]), 0.0)
@@ -213,7 +240,7 @@ def test_reset_is_refused_while_the_cause_lasts_and_leads_to_hold() -> None:
 
 def test_a_stopped_cell_is_told_a_stronger_reaction_never_a_weaker_one() -> None:
     s = supervisor(State.RUN)
-    s.observe(good(0.0, **VIOLATIONS[Fault.DISK]), 0.0)
+    s.observe(good(0.0, **VIOLATIONS[Fault.TRIAL_LOG]), 0.0)
     assert s.status == Status(State.HOLD, Reaction.HOLD, s.status.reason)
     for now in (0.1, 1.2):
         s.observe(good(now, **LASTING[Fault.CURRENT]), now)
