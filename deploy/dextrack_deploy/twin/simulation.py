@@ -150,11 +150,15 @@ class Twin:
         quaternion = normalise(quaternion)
         arm = _numbers("arm position", self.cell.arm.home if arm_q is None else arm_q, len(self.scene.arm.joint_names))
         fingers = _numbers("hand position", self.hand.rest if hand_q is None else hand_q, len(self.hand.finger_joints))
-        self._lie = position, quaternion
-        self._begin(arm, fingers)
         start = position - [0.0, 0.0, float(lowest_z(self._hull, position, quaternion))]
-        at = self.scene.object_qpos
-        self._data.qpos[at : at + 7] = np.concatenate([start, quaternion])
+        qpos = self._posture(arm, fingers, start, quaternion)
+        self._refuse_touching(qpos)
+        self._lie = position, quaternion
+        mujoco.mj_resetData(self.scene.model, self._data)
+        self._data.qpos[:] = qpos
+        self._step_number = 0
+        self.set_hand_power("full")
+        self._begin_lines(arm, fingers)
         self.settled = self._settle(start, quaternion)
         self._data.time = 0.0
         self._step_number = 0
@@ -248,25 +252,35 @@ class Twin:
     def truth(self) -> Truth:
         """The state of the world."""
         position, quaternion = self._object_pose()
-        contacts = self._data.contact.geom
-        hand, thing = self.scene.hand_geoms, self.scene.object_geoms
-        first, second = contacts[:, 0], contacts[:, 1]
-        on_object = thing[first] | thing[second]
-        by_hand = on_object & (hand[first] | hand[second])
-        return Truth(self.time_s, position, quaternion, self._data.qpos.copy(), int(by_hand.sum()), int((on_object & ~by_hand).sum()))
+        return Truth(self.time_s, position, quaternion, self._data.qpos.copy(), *self._object_contacts(self._data))
 
     @property
     def arm_peak_speed(self) -> float:
         """Fastest motion that arm targets asked for since the reset, as a part of the arm's velocity limits: above 1 a real arm would have stopped."""
         return float((self._arm_line.peak_velocity / self.scene.arm.velocity).max())
 
-    def _begin(self, arm: Array, fingers: Array) -> None:
-        mujoco.mj_resetData(self.scene.model, self._data)
-        self._data.qpos[self.scene.arm_qpos] = arm
-        self._data.qpos[self.scene.finger_qpos] = fingers
-        self._step_number = 0
-        self.set_hand_power("full")
-        self._begin_lines(arm, fingers)
+    def _posture(self, arm: Array, fingers: Array, position: Array, quaternion: Array) -> Array:
+        scene = self.scene
+        qpos = np.zeros(scene.model.nq)
+        qpos[scene.arm_qpos], qpos[scene.finger_qpos] = arm, fingers
+        qpos[scene.object_qpos : scene.object_qpos + 7] = np.concatenate([position, quaternion])
+        return qpos
+
+    def _refuse_touching(self, qpos: Array) -> None:
+        """Look at ``qpos`` aside, so that a refused reset leaves the world as it is."""
+        aside = mujoco.MjData(self.scene.model)
+        aside.qpos[:] = qpos
+        mujoco.mj_forward(self.scene.model, aside)
+        if self._object_contacts(aside)[0]:
+            raise RefusedError("twin: the object would begin inside or against the hand.", remedy="move the object, or begin with the arm farther away.")
+
+    def _object_contacts(self, data: mujoco.MjData) -> tuple[int, int]:
+        """Contacts of the object: (with the hand, with anything else)."""
+        hand, thing = self.scene.hand_geoms, self.scene.object_geoms
+        first, second = data.contact.geom[:, 0], data.contact.geom[:, 1]
+        on_object = thing[first] | thing[second]
+        by_hand = on_object & (hand[first] | hand[second])
+        return int(by_hand.sum()), int((on_object & ~by_hand).sum())
 
     def _begin_lines(self, arm: Array, fingers: Array) -> None:
         self._hand_line = DelayLine(round(self.mismatch.latency_s / self.timestep_s), fingers)
@@ -275,8 +289,6 @@ class Twin:
     def _settle(self, start: Array, quaternion: Array) -> Settled:
         """Let the object come to rest while arm and hand stand still."""
         mujoco.mj_forward(self.scene.model, self._data)
-        if self.truth().hand_contacts:
-            raise RefusedError("twin: the object would begin inside or against the hand.", remedy="move the object, or begin with the arm farther away.")
         still, at = False, self.scene.object_dof
         for n in range(int(SETTLE_S / self.timestep_s)):
             self._advance()
