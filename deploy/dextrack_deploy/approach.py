@@ -22,8 +22,8 @@ from dextrack.references.reference import CONTROL_PERIOD
 
 Floats = NDArray[np.float64]
 
-Collides = Callable[[Floats, Floats], frozenset[str]]
-"""(arm (7,), fingers (16,)) -> the pairs of parts that touch."""
+Collides = Callable[[Floats, Floats], "str | None"]
+"""(arm (7,), fingers (16,)) -> what touches what, or None."""
 
 CHECK_STEP = 0.02
 """Largest movement of a joint between two collision checks, rad."""
@@ -176,9 +176,9 @@ def _check_collisions(start: Floats, motion: Motion, collides: Collides, what: s
         if np.abs(q - checked).max() < CHECK_STEP and tick < motion.n_ticks - 1:
             continue
         checked = q
-        touches = collides(q[: motion.n_arm], q[motion.n_arm :]) - allowed
-        if touches:
-            where = f"{', '.join(sorted(touches))} would touch after {motion.progress(tick):.0%} of the way"
+        touch = collides(q[: motion.n_arm], q[motion.n_arm :])
+        if touch is not None and touch != allowed:
+            where = f"{touch} would touch after {motion.progress(tick):.0%} of the way"
             raise RefusedError(f"{what}: {where}.", remedy="clear the cell, or place the trial elsewhere.")
 
 

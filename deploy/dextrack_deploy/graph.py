@@ -135,6 +135,7 @@ LAUNCH_ARGUMENTS = (
 COMMON_PARAMETERS = (
     Parameter("cell", "twin", "Cell configuration: a shipped name or a path."),
     Parameter("placed", "", "Path of the placed reference or demonstration of this trial."),
+    Parameter("object", "", "Path of the object file; empty: unknown, and motions look out for the table only."),
     Parameter("trial", "", "Trial folder; empty: this node writes no file."),
     Parameter("dry_run", False, "Do everything except move."),
 )
@@ -170,7 +171,6 @@ _OPERATOR_SERVICES = tuple(s.name for s in SERVICES)
 NODES = (
     Node("twin", "The simulated cell: serves the drivers' link on loopback and publishes the truth.", publishes=("twin/truth",),
          parameters=(Parameter("port", 0, "TCP port of the link on 127.0.0.1; 0: the cell configuration's.", 0, 65535),
-                     Parameter("object", "", "Path of the object file."),
                      Parameter("seed", 0, "Seed of the noise.", 0, 2**31 - 1),
                      Parameter("mismatch", "default", "Physics that mining never used, or the same physics.", choices=("default", "none")))),
     Node("recorder", "Records every topic into the trial log.", subscribes=tuple(t.name for t in TOPICS),
@@ -190,7 +190,8 @@ NODES = (
          parameters=(Parameter("mode", "replay", "What makes the targets.", choices=("replay",)),)),
     Node("shadow_sim", "Steps the shadow simulator with each target.", publishes=("shadow/joint_states", "latency"), subscribes=("target", "state/hand")),
     Node("supervisor", "Holds the state of the cell and watches it.", publishes=("supervisor/state",),
-         subscribes=("object_pose", "hand/joint_states", "arm/joint_states", "state/hand", "shadow/joint_states", "controller/progress", "/diagnostics"),
+         subscribes=("object_pose", "hand/joint_states", "arm/joint_states", "state/hand", "shadow/joint_states", "motion/joint_targets", "controller/progress",
+                     "/diagnostics"),
          services=_OPERATOR_SERVICES),
 )  # fmt: skip
 """In the order in which they are configured and activated; the reverse is the order of shutting down."""

@@ -12,7 +12,8 @@ Rules
    and a stopped cell may be told a stronger one, never a weaker one.
 6. Nothing leaves HOLD or FAULT without the operator's request. FAULT is left through RESET, which is refused while the cause lasts and leads to
    HOLD, not to IDLE: after a fault the arm may be anywhere.
-7. Whoever holds a reference to this object decides nothing: it passes on requests and measurements, and publishes ``status``.
+7. A supervisor that could not watch for a while holds: a motion that nobody watched is not continued.
+8. Whoever holds a reference to this object decides nothing: it passes on requests and measurements, and publishes ``status``.
 
 There are no clocks in here: ``now`` is an argument, in seconds, of the clock that stamps the samples.
 """
@@ -142,10 +143,13 @@ class Supervisor:
         """Judge ``measurements`` at ``now`` (s), and stop the cell where they say so.
 
         Returns:
-            The faults that are present and watched in the state in which the cell was.
+            The faults that are present and watched in the state in which the cell was. Rule 7 is not among them: it shows in ``status``.
         """
-        self._observed = (measurements, now)
         before = self.state
+        blind = 0.0 if self._observed is None else now - self._observed[1]
+        self._observed = (measurements, now)
+        if before in MOVING and blind > self._stale_s:
+            self._stop(State.HOLD, Reaction.HOLD, f"the supervisor did not watch for {blind:.2f} s", now)
         reasons = self._watcher.reasons(measurements, now, before)
         if not reasons:
             return []
@@ -175,6 +179,8 @@ class Supervisor:
         return [str(r) for r in self._watcher.reasons(measurements, then, state) if state is not State.FAULT or r.response.fatal]
 
     def _enter(self, state: State, reaction: Reaction, reason: str, now: float) -> None:
+        if state in MOVING and self._observed is not None:
+            self._watcher.begin(self._observed[0])
         self.transitions.append(Transition(now, self.state, state, reason))
         self._status = Status(state, reaction, reason)
 

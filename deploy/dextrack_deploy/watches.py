@@ -197,6 +197,21 @@ class Watcher:
         self.arm_joint_names = arm_joint_names
         self._since: dict[str, float] = {}
         self._object: tuple[float, Floats] | None = None
+        self._earlier: dict[str, Floats | None] = {}
+
+    def begin(self, m: Measurements) -> None:
+        """A motion begins: commands in ``m`` are of an earlier one, and say nothing about how this one is tracked."""
+        self._earlier = {"shadow": m.shadow, "arm_target": m.arm_target}
+        self.forget("tracking")
+
+    def new(self, m: Measurements, command: str) -> Floats | None:
+        """The field ``command`` of ``m``, where it has changed since the motion began."""
+        value: Floats | None = getattr(m, command)
+        old = self._earlier.get(command)
+        if value is None or (old is not None and np.array_equal(value, old)):
+            return None
+        self._earlier.pop(command, None)
+        return value
 
     def reasons(self, m: Measurements, now: float, state: State) -> list[Reason]:
         """The faults that are present at ``now`` (s) and watched in ``state``."""
@@ -262,16 +277,17 @@ def _loop(w: Watcher, m: Measurements, _: float, __: State) -> Iterator[Reason]:
 def _tracking(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
     limits = w.limits
     errors: list[tuple[str, float, float, str]] = []
-    if state not in MOVING:
+    shadow, arm_target = w.new(m, "shadow"), w.new(m, "arm_target")
+    if state is State.RUN and m.theta is not None and shadow is not None:
+        errors.append(("palm", float(np.linalg.norm(m.theta[:3] - shadow[:3])), limits.tracking_position_m, "m"))
+        errors.append(("palm", float(angle(from_hinges(m.theta[3:6]), from_hinges(shadow[3:6]))), limits.tracking_rotation_rad, "rad"))
+        finger = int(np.argmax(np.abs(m.theta[6:] - shadow[6:])))
+        errors.append((f"finger joint {w.joint_names[6 + finger]}", float(np.abs(m.theta[6:] - shadow[6:])[finger]), limits.tracking_finger_rad, "rad"))
+    if state in (State.APPROACH, State.RETREAT) and m.arm_q is not None and arm_target is not None:
+        joint = int(np.argmax(np.abs(m.arm_q - arm_target)))
+        errors.append((f"arm joint {w.arm_joint_names[joint]}", float(np.abs(m.arm_q - arm_target)[joint]), limits.tracking_arm_rad, "rad"))
+    if not errors:
         w.forget("tracking")
-    if state is State.RUN and m.theta is not None and m.shadow is not None:
-        errors.append(("palm", float(np.linalg.norm(m.theta[:3] - m.shadow[:3])), limits.tracking_position_m, "m"))
-        errors.append(("palm", float(angle(from_hinges(m.theta[3:6]), from_hinges(m.shadow[3:6]))), limits.tracking_rotation_rad, "rad"))
-        finger = int(np.argmax(np.abs(m.theta[6:] - m.shadow[6:])))
-        errors.append((f"finger joint {w.joint_names[6 + finger]}", float(np.abs(m.theta[6:] - m.shadow[6:])[finger]), limits.tracking_finger_rad, "rad"))
-    if state in (State.APPROACH, State.RETREAT) and m.arm_q is not None and m.arm_target is not None:
-        joint = int(np.argmax(np.abs(m.arm_q - m.arm_target)))
-        errors.append((f"arm joint {w.arm_joint_names[joint]}", float(np.abs(m.arm_q - m.arm_target)[joint]), limits.tracking_arm_rad, "rad"))
     for name, value, limit, unit in errors:
         if w.lasts(f"tracking {name.split()[0]} {unit}", value > limit, now, limits.tracking_for_s):
             yield Reason(Fault.TRACKING, f"{name} is {value:.3f} {unit} from its target for {limits.tracking_for_s:.1f} s (limit {limit:.3f} {unit})")

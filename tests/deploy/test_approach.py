@@ -110,14 +110,14 @@ def test_a_goal_outside_the_limits_is_refused_by_name_but_a_start_outside_may_co
 
 
 def test_a_collision_on_the_way_is_refused_and_one_that_was_there_before_is_not() -> None:
-    def wall(arm: np.ndarray, _: np.ndarray) -> frozenset[str]:
-        return frozenset({"palm and table"} if 0.25 < arm[0] < 0.27 else ())
+    def wall(arm: np.ndarray, _: np.ndarray) -> str | None:
+        return "palm and table" if 0.25 < arm[0] < 0.27 else None
 
     with pytest.raises(RefusedError, match="palm and table"):
         plan_approach(START, REST, GOAL, SHAPED, REST, limits(), collides=wall)
 
-    def grasped(_: np.ndarray, fingers: np.ndarray) -> frozenset[str]:
-        return frozenset({"fingertip and object"} if fingers[0] > 0.3 else ())
+    def grasped(_: np.ndarray, fingers: np.ndarray) -> str | None:
+        return "fingertip and object" if fingers[0] > 0.3 else None
 
     assert plan_retreat(START, SHAPED, HOME, REST, limits(), collides=grasped).n_ticks > 10
     with pytest.raises(RefusedError, match="fingertip and object"):

@@ -202,6 +202,32 @@ def test_a_retreat_needs_only_the_nodes_that_take_part() -> None:
     assert [r.fault for r in watcher.reasons(heard, 0.0, State.RUN)] == [Fault.DEAD_NODE]
 
 
+def test_commands_of_an_earlier_motion_say_nothing_about_this_one() -> None:
+    s = supervisor(State.HOLD)
+    far = np.full(7, 1.0)
+    s.observe(good(0.0, arm_target=far), 0.0)
+    s.request(Event.RETREAT, 0.0)
+    now = 0.0
+    while now < 2.0:
+        now += 0.1
+        assert s.observe(good(now, arm_target=far), now) == [], "planning takes a while, and the old target is far away"
+    while s.state is State.RETREAT and now < 4.0:
+        now += 0.1
+        s.observe(good(now, arm_target=far + 0.01), now)
+    assert s.state is State.HOLD and "fr3_joint1" in s.status.reason and now == pytest.approx(2.6, abs=0.15)
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.UNCONFIGURED])
+def test_a_supervisor_that_was_blind_holds(state: State) -> None:
+    s = supervisor(state)
+    s.observe(good(0.4), 0.4)
+    assert s.state is state
+    s.observe(good(1.2), 1.2)
+    assert s.state is (State.HOLD if state in MOVING else state)
+    if state in MOVING:
+        assert "did not watch for 0.80 s" in s.status.reason
+
+
 def test_a_log_that_ended_early_holds_the_trial() -> None:
     s = supervisor(State.RUN)
     s.observe(good(0.0, log_error="the disk is full"), 0.0)
