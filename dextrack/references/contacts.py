@@ -140,7 +140,7 @@ def plan_contacts(
         fingers=used,
         points_o=np.array([points[f] for f in used]),
         normals_o=np.array([normals[f] for f in used]),
-        weights=np.repeat(_ramp(n, onset - config.early_frames, release, config.ramp_frames)[:, None], len(used), axis=1),
+        weights=np.repeat(ramp(n, onset - config.early_frames, release, config.ramp_frames)[:, None], len(used), axis=1),
         onset=onset,
         release=release,
         opposition=opposition,
@@ -217,7 +217,7 @@ def _nearest(points: Floats, to: Floats, reach: float, least: int = 40, most: in
     return order[: int(np.clip((d < d[order[0]] + reach).sum(), least, most))]
 
 
-def _ramp(n: int, first: int, last: int, width: int) -> Floats:
+def ramp(n: int, first: int, last: int, width: int) -> Floats:
     """Weight that is 1 from step ``first`` to ``last`` and falls smoothly to 0 over ``width`` steps outside."""
     k = np.arange(n)
     outside = np.maximum(np.maximum(first - k, k - last), 0) / width

@@ -1,0 +1,105 @@
+"""An ensemble of uncertain worlds that all get the same targets: what mining optimises against.
+
+A target sequence that works in one simulated world slips in the next. Each member has its own friction, mass and offset of the object's first
+pose; sampled targets are rolled out in every member from that member's own current state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mujoco
+import mujoco.batch
+import numpy as np
+from numpy.typing import NDArray
+
+from dextrack import rotations
+from dextrack.references.reference import Reference
+from dextrack.sim.scene import OBJECT, Scene
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One uncertain world."""
+
+    friction_scale: float = 1.0
+    mass_scale: float = 1.0
+    offset: tuple[float, float] = (0.0, 0.0)
+    """Displacement of the object's first position in x and y, m."""
+    yaw: float = 0.0
+    """Turn of the object's first pose about the vertical, rad."""
+
+
+NOMINAL = Member()
+MEMBERS = (
+    NOMINAL,
+    Member(friction_scale=0.75, mass_scale=1.25, offset=(0.004, 0.002), yaw=0.03),
+    Member(friction_scale=0.75, mass_scale=1.1, offset=(-0.004, 0.003), yaw=-0.03),
+    Member(friction_scale=0.9, mass_scale=1.25, offset=(0.001, -0.005), yaw=0.0),
+)
+"""The default ensemble: the nominal world and three unfavourable ones."""
+
+
+class Ensemble:
+    """Members of one scene, each with its state, and a batch that rolls samples out from them."""
+
+    def __init__(self, scene: Scene, reference: Reference, members: tuple[Member, ...], samples: int, threads: int = 0) -> None:
+        """Put every member at the reference's first state; ``samples`` is the most sequences rolled out at once."""
+        self.scene, self.members, self.samples = scene, members, samples
+        count = len(members)
+        self._live = mujoco.batch.Batch(scene.model, count, min(threads, count) if threads else 0)
+        self._trial = mujoco.batch.Batch(scene.model, count * samples, threads)
+        for batch, repeat in ((self._live, 1), (self._trial, samples)):
+            self._vary(batch, repeat)
+        position, quaternion = reference.object_position_w[0], reference.object_quaternion_w[0]
+        turn = rotations.from_rotation_vector([[0.0, 0.0, m.yaw] for m in members])
+        offset = np.array([[*m.offset, 0.0] for m in members])
+        self._live.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        self._live.bind("qpos")[:] = scene.qpos(np.tile(reference.hand[0], (count, 1)), position + offset, rotations.multiply(turn, quaternion))
+        self._live.bind("ctrl")[:] = reference.hand[0]
+        self.steps = 0
+        """Control steps simulated so far, over all worlds."""
+
+    def _vary(self, batch: mujoco.batch.Batch, repeat: int) -> None:
+        model = self.scene.model
+        body = model.body(OBJECT).id
+        geoms = np.flatnonzero(model.geom_bodyid == body)
+        friction = np.repeat([m.friction_scale for m in self.members], repeat)
+        mass = np.repeat([m.mass_scale for m in self.members], repeat)
+        batch.expand("geom_friction")[:, geoms, 0] = model.geom_friction[geoms, 0] * friction[:, None]
+        batch.expand("body_mass")[:, body] = model.body_mass[body] * mass
+        batch.expand("body_inertia")[:, body] = model.body_inertia[body] * mass[:, None]
+        batch.set_const()
+
+    def rollout(self, targets: Floats) -> tuple[Floats, Floats]:
+        """Roll target sequences (S, H, 22) out in every member from its current state; the states do not advance.
+
+        Returns:
+            (qpos (E, S, H, nq), tips_o (E, S, H, F, 3)) after each control step; S is at most ``samples``.
+        """
+        s, horizon, _ = targets.shape
+        count = len(self.members)
+        ids = (np.arange(count)[:, None] * self.samples + np.arange(s)).ravel()
+        self._trial.state[ids] = np.repeat(self._live.state, s, axis=0)
+        qpos, sensors = self._run(self._trial, np.tile(targets, (count, 1, 1)), ids)
+        self.steps += count * s * horizon
+        return qpos.reshape(count, s, horizon, -1), sensors.reshape(count, s, horizon, -1, 3)
+
+    def qpos(self) -> Floats:
+        """Current qpos of every member, (E, nq)."""
+        return np.array(self._live.bind("qpos"))
+
+    def advance(self, targets: Floats) -> tuple[Floats, Floats]:
+        """Advance every member along ``targets`` (H, 22); returns (qpos (E, H, nq), tips_o (E, H, F, 3))."""
+        count = len(self.members)
+        qpos, sensors = self._run(self._live, np.tile(targets, (count, 1, 1)), None)
+        self.steps += count * len(targets)
+        return qpos, sensors.reshape(count, len(targets), -1, 3)
+
+    def _run(self, batch: mujoco.batch.Batch, targets: Floats, ids: NDArray[np.intp] | None) -> tuple[Floats, Floats]:
+        k = self.scene.physics.substeps
+        control = np.repeat(targets, k, axis=1)
+        record = batch.rollout(control.shape[1], control=control, record=("qpos", "sensordata"), ids=ids)
+        return record["qpos"][:, k - 1 :: k], record["sensordata"][:, k - 1 :: k]

@@ -1,0 +1,104 @@
+"""Replays of mined targets: the nominal one that becomes the demonstration, and the perturbed ones that judge its robustness.
+
+The perturbations are fixed here and mining never draws from them: mass and friction within +-20 %, the object's pose off by 5 mm and 3 degrees.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dextrack.errors import SimulationError
+from dextrack.mining.ensemble import Ensemble, Member
+from dextrack.references.reference import Reference
+from dextrack.sim.scene import OBJECT, Scene
+from dextrack.tracking.verdict import judge
+
+Floats = NDArray[np.float64]
+
+EVALUATION_SEED = 20261122
+"""Seed of the perturbed replays: fixed, so that verdicts compare."""
+REPLAYS = 8
+"""Perturbed replays per verdict."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """What targets led to in one world."""
+
+    hand: Floats
+    """(N + 1, 22)."""
+    hand_velocity: Floats
+    """(N + 1, 22)."""
+    object_position_w: Floats
+    """(N + 1, 3), m."""
+    object_quaternion_w: Floats
+    """(N + 1, 4), wxyz."""
+    penetration: Floats
+    """(N + 1,): deepest hand-object penetration, m, as the engine's contacts measure it."""
+
+
+def perturbations() -> tuple[Member, ...]:
+    """The worlds of the perturbed replays."""
+    rng = np.random.default_rng(EVALUATION_SEED)
+    return tuple(
+        Member(
+            friction_scale=float(rng.uniform(0.8, 1.2)),
+            mass_scale=float(rng.uniform(0.8, 1.2)),
+            offset=(float(rng.normal() * 0.005), float(rng.normal() * 0.005)),
+            yaw=float(rng.normal() * np.radians(3.0)),
+        )
+        for _ in range(REPLAYS)
+    )
+
+
+def replay(scene: Scene, reference: Reference, targets: Floats) -> Replay:
+    """Replay ``targets`` (N, 22) from the reference's first state in the nominal world.
+
+    Raises:
+        SimulationError: the state left the range of finite numbers.
+    """
+    data = mujoco.MjData(scene.model)
+    data.qpos[:] = scene.qpos(reference.hand[0], reference.object_position_w[0], reference.object_quaternion_w[0])
+    data.ctrl[:] = reference.hand[0]
+    qpos, qvel, depth = [data.qpos.copy()], [data.qvel.copy()], [0.0]
+    mujoco.mj_forward(scene.model, data)
+    depth[0] = _penetration(scene, data)
+    for target in targets:
+        data.ctrl[:] = target
+        mujoco.mj_step(scene.model, data, scene.physics.substeps)
+        qpos.append(data.qpos.copy())
+        qvel.append(data.qvel.copy())
+        depth.append(_penetration(scene, data))
+    q, v, k = np.array(qpos), np.array(qvel), scene.object_qpos
+    if not np.isfinite(q).all() or not np.isfinite(v).all():
+        raise SimulationError(f"replay of {reference.name}: the state is not finite.", remedy="mine again with another seed, or report the object.")
+    return Replay(q[:, scene.hand_qpos], v[:, scene.hand_dof], q[:, k : k + 3], q[:, k + 3 : k + 7], np.array(depth))
+
+
+def _penetration(scene: Scene, data: mujoco.MjData) -> float:
+    """Deepest contact between the object and anything that is neither object nor world, m, at least 0."""
+    body = scene.model.body(OBJECT).id
+    contacts = data.contact
+    if not len(contacts.dist):
+        return 0.0
+    bodies = scene.model.geom_bodyid[contacts.geom]
+    mine = (bodies == body).any(axis=1) & (bodies != 0).all(axis=1)
+    return float(max(0.0, -contacts.dist[mine].min(initial=0.0)))
+
+
+def survivals(scene: Scene, reference: Reference, hull_o: ArrayLike, targets: Floats, threads: int = 0) -> list[bool]:
+    """For each perturbed replay of ``targets``, whether it lifts and holds; ``hull_o`` (H, 3) m is the object's hull."""
+    members = perturbations()
+    ensemble = Ensemble(scene, reference, members, 1, threads)
+    start = ensemble.qpos()
+    qpos, _ = ensemble.advance(targets)
+    k = scene.object_qpos
+    out = []
+    for first, rest in zip(start, qpos, strict=True):
+        q = np.concatenate([first[None], rest])
+        out.append(bool(np.isfinite(q).all()) and judge(reference, hull_o, q[:, k : k + 3], q[:, k + 3 : k + 7]).lifts_and_holds)
+    return out
