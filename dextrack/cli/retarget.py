@@ -45,7 +45,7 @@ def main(args: list[str]) -> int:
     options = tyro.cli(Retarget, args=args, prog="dextrack retarget")
     console = Console()
     reference, path, made = run(options, console)
-    _show(console, reference)
+    show(console, reference)
     console.print(f"[bold]{path}[/bold] ({'made' if made else 'already there, made from the same inputs'})")
     if options.json:
         write_json(options.json, {"reference": reference.name, "digest": reference.digest, **reference.diagnosis})
@@ -94,7 +94,7 @@ def _inputs(reference: Reference) -> tuple[Any, ...]:
     return p.get("recording"), p.get("object"), config, p.get("seed"), reference.hand_name
 
 
-def _show(console: Console, reference: Reference) -> None:
+def show(console: Console, reference: Reference) -> None:
     """Print the diagnosis."""
     d = reference.diagnosis
     table = Table(title=f"{reference.name}: {d['steps']} steps, {d['duration_s']:.1f} s, {reference.time_scale:.2f} times the recorded duration", show_header=False)

@@ -1,0 +1,1 @@
+"""Verbs that the cell adds to the command line."""
