@@ -141,7 +141,7 @@ class Twin:
 
         Raises:
             InputError: a wrong shape, a number that is not finite or a quaternion of length zero.
-            RefusedError: the object would touch the hand there.
+            RefusedError: arm or hand would touch the object or the table.
         """
         position = _numbers("object position", self._lie[0] if object_position_w is None else object_position_w, 3)
         quaternion = _numbers("object quaternion", self._lie[1] if object_quaternion_w is None else object_quaternion_w, 4)
@@ -268,11 +268,18 @@ class Twin:
 
     def _refuse_touching(self, qpos: Array) -> None:
         """Look at ``qpos`` aside, so that a refused reset leaves the world as it is."""
-        aside = mujoco.MjData(self.scene.model)
+        model = self.scene.model
+        aside = mujoco.MjData(model)
         aside.qpos[:] = qpos
-        mujoco.mj_forward(self.scene.model, aside)
-        if self._object_contacts(aside)[0]:
-            raise RefusedError("twin: the object would begin inside or against the hand.", remedy="move the object, or begin with the arm farther away.")
+        mujoco.mj_forward(model, aside)
+        bodies = model.geom_bodyid[aside.contact.geom]
+        things = np.isin(bodies, [0, self.scene.object_body])
+        # One side table or object, the other arm or hand.
+        touching = things.sum(axis=1) == 1
+        if touching.any():
+            pairs = {" and ".join(model.body(b).name for b in sorted(pair)) for pair in bodies[touching]}
+            what = ", ".join(sorted(pairs)).replace("world", "table")
+            raise RefusedError("twin: these would touch at the start: %s." % what, remedy="move the object, or begin with the arm farther away.")
 
     def _object_contacts(self, data: mujoco.MjData) -> tuple[int, int]:
         """Contacts of the object: (with the hand, with anything else)."""

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.drivers import registry
+
+from dextrack.errors import DriverError, InputError
+
+
+@pytest.mark.parametrize("opener", [registry.open_hand, registry.open_arm, registry.open_object_pose_source])
+def test_an_unknown_driver_is_refused_with_the_known_ones(opener: Callable[[str, str], object]) -> None:
+    with pytest.raises(InputError, match="'abacus' is not known.*choose one of: twin"):
+        opener("abacus", "/dev/null")
+
+
+def test_the_shipped_cell_s_drivers_exist() -> None:
+    drivers = load_cell("twin").drivers
+    assert drivers.arm in registry.ARM_DRIVERS
+    assert drivers.hand in registry.HAND_DRIVERS
+    assert drivers.object_pose in registry.OBJECT_POSE_SOURCES
+
+
+def test_an_address_that_is_none_is_a_driver_error() -> None:
+    with pytest.raises(DriverError, match="no endpoint"):
+        registry.open_hand("twin", "/dev/ttyUSB0")

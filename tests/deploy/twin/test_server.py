@@ -1,0 +1,235 @@
+"""Real processes over the real link."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import psutil
+import pytest
+import zmq
+from dextrack_deploy.twin.link import TwinClient
+from dextrack_deploy.twin.process import TwinProcess
+
+from dextrack.errors import DriverError, InputError, RefusedError
+from dextrack.objects.spec import ObjectSpec
+
+SERVER = [sys.executable, "-m", "dextrack_deploy.twin.server"]
+
+
+def raw(endpoint: str, *messages: bytes) -> Iterator[dict]:
+    """Send bytes as they are; yields each answer that comes within half a second."""
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.connect(endpoint)
+    for message in messages:
+        socket.send(message)
+    while socket.poll(500):
+        yield msgpack.unpackb(socket.recv())
+    socket.close()
+    context.term()
+
+
+def test_hello_names_everything(client: TwinClient, box: ObjectSpec) -> None:
+    hello = client.hello
+    assert (hello["protocol"], hello["version"], hello["cell"], hello["hand"], hello["seed"]) == ("dextrack-twin", 1, "twin", "leap_right", 3)
+    assert hello["hand_joints"] == [str(i) for i in range(16)]
+    assert hello["arm_joints"] == [f"fr3_joint{i}" for i in range(1, 8)]
+    assert hello["object_digest"] == box.digest
+    assert hello["mismatch"]["label"] == "default"
+
+
+def test_it_listens_on_loopback_only(process: TwinProcess) -> None:
+    listening = [c.laddr for c in psutil.Process(process.process.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert [address.ip for address in listening] == ["127.0.0.1"]
+
+
+def test_real_time_and_stamps(client: TwinClient) -> None:
+    first, wall = client.call("status"), time.monotonic()
+    ages = []
+    while time.monotonic() - wall < 2.0:
+        ages.append(time.time_ns() - client.call("hand.read")["stamp"])
+        time.sleep(0.01)
+    last, elapsed = client.call("status"), time.monotonic() - wall
+    assert last["time_s"] - first["time_s"] + last["slipped_s"] == pytest.approx(elapsed, abs=0.05)
+    # Never from the future, and never much older than a beat and the answer's way.
+    assert min(ages) >= 0
+    assert np.median(ages) < 20e6
+    assert (last["cpu_s"] - first["cpu_s"]) / elapsed < 0.35
+
+
+def test_camera_samples_come_at_30_hz_with_their_stamps(client: TwinClient) -> None:
+    stamps: dict[int, int] = {}
+    begin = time.monotonic()
+    while time.monotonic() - begin < 2.0:
+        sample = client.call("camera.read")
+        if sample:
+            stamps[sample["number"]] = sample["stamp"]
+            assert time.time_ns() - sample["stamp"] >= 30e6
+        time.sleep(0.005)
+    intervals = np.diff([stamps[n] for n in sorted(stamps)]) / np.diff(sorted(stamps))
+    assert len(stamps) >= 50
+    np.testing.assert_allclose(intervals, 1e9 / 30.0, rtol=1e-3)
+
+
+def test_latency_is_visible_over_the_link(client: TwinClient) -> None:
+    before = np.array(client.call("hand.read")["position"])
+    target = before.copy()
+    target[5] += 0.5
+    sent = client.call("hand.write", targets=target.tolist(), stamp=1)["stamp"]
+    while True:
+        reading = client.call("hand.read")
+        if reading["position"][5] - before[5] > 0.02:
+            break
+    # 30 ms of latency, and a few for the motor to turn and to be seen.
+    assert 0.030 <= (reading["stamp"] - sent) / 1e9 < 0.060
+
+
+def test_reset_puts_the_object_where_it_is_told(client: TwinClient) -> None:
+    client.call("hand.write", targets=[0.0] * 16, stamp=1)
+    settled = client.call("reset", 10.0, position=[0.15, -0.1, 0.5], quaternion=[0.0, 0.0, 0.0, 1.0])
+    assert settled["still"] and settled["moved_m"] < 1e-3
+    truth = client.call("truth.read")
+    np.testing.assert_allclose(truth["position"], [0.15, -0.1, 0.02], atol=1e-3)
+    assert abs(truth["quaternion"][3]) == pytest.approx(1.0, abs=1e-3)
+    assert truth["table_contacts"] > 0 and truth["hand_contacts"] == 0
+    status = client.call("status")
+    assert status["time_s"] < 1.0 and status["commands"] == {} and status["hand_command_age_s"] is None
+
+
+def test_refusals_cross_the_link_with_their_words(client: TwinClient) -> None:
+    with pytest.raises(InputError, match="finite"):
+        client.call("hand.write", targets=[float("nan")] * 16, stamp=1)
+    with pytest.raises(InputError, match="fr3_joint4"):
+        client.call("arm.write", q=[0.0] * 7, stamp=1)
+    with pytest.raises(InputError, match="argument"):
+        client.call("hand.write")
+    with pytest.raises(InputError, match="not known"):
+        client.call("hand.wave")
+    with pytest.raises(InputError, match="quaternion"):
+        client.call("reset", position=[0, 0, 0], quaternion=[0, 0, 0, 0])
+    assert client.call("status")["commands"] == {}
+
+
+def test_strangers_neither_stop_the_twin_nor_command_it(process: TwinProcess, client: TwinClient) -> None:
+    rubbish = [b"", b"\x00", os.urandom(200), msgpack.packb([1, 2]), msgpack.packb({1: 2}), msgpack.packb("x"), b"\xc1", b"x" * 200_000]
+    assert list(raw(process.endpoint, *rubbish[:-1])) == []
+    list(raw(process.endpoint, rubbish[-1]))
+    wrong_version = {"v": 99, "id": 1, "do": "hello"}
+    no_session = {"v": 1, "id": 2, "do": "hand.write", "targets": [0.0] * 16, "stamp": 0}
+    unhashable = {"v": 1, "id": 3, "do": ["hello"]}
+    answers = {a["id"]: a for a in raw(process.endpoint, *map(msgpack.packb, (wrong_version, no_session, unhashable)))}
+    assert "version 99" in answers[1]["error"]["what"]
+    assert "session" in answers[2]["error"]["what"]
+    assert not answers[3]["ok"]
+    assert client.call("status")["commands"] == {}
+
+
+def test_a_killed_twin_is_a_driver_error_at_once(process: TwinProcess, client: TwinClient) -> None:
+    client.call("status")
+    process.process.kill()
+    process.process.wait()
+    begin = time.monotonic()
+    with pytest.raises(DriverError, match="connection was lost"):
+        client.call("hand.read")
+    assert time.monotonic() - begin < 0.3
+
+
+def test_a_frozen_twin_is_a_driver_error_and_its_late_answer_is_not_taken_for_another(process: TwinProcess, client: TwinClient) -> None:
+    process.process.send_signal(signal.SIGSTOP)
+    begin = time.monotonic()
+    with pytest.raises(DriverError, match="hangs"):
+        client.call("hand.read")
+    assert 0.2 < time.monotonic() - begin < 0.5
+    process.process.send_signal(signal.SIGCONT)
+    assert "q" in client.call("arm.read", 5.0)
+    # The time it was frozen is given up, not raced after.
+    assert client.call("status")["slips"] >= 1
+
+
+def test_a_restarted_twin_does_not_obey_a_client_of_the_earlier_one(box_file: Path) -> None:
+    with TwinProcess(box_file) as first:
+        port = first.endpoint.rsplit(":", 1)[1]
+        client = TwinClient(first.endpoint)
+    with TwinProcess(box_file, ["--port", port]), client:
+        deadline = time.monotonic() + 5.0
+        while True:
+            try:
+                client.call("hand.write", targets=[0.0] * 16, stamp=0)
+            except DriverError:
+                assert time.monotonic() < deadline
+            except RefusedError as error:
+                assert "session" in str(error)
+                break
+
+
+def test_nobody_listening_is_named(process: TwinProcess) -> None:
+    endpoint = process.endpoint
+    process.close()
+    begin = time.monotonic()
+    with pytest.raises(DriverError, match="nobody listens"):
+        TwinClient(endpoint, connect_timeout_s=0.5)
+    assert time.monotonic() - begin < 1.0
+    with pytest.raises(DriverError, match="no endpoint"):
+        TwinClient("127.0.0.1")
+
+
+def test_a_taken_port_is_refused(process: TwinProcess, box_file: Path) -> None:
+    port = process.endpoint.rsplit(":", 1)[1]
+    with pytest.raises(DriverError, match="port " + port):
+        TwinProcess(box_file, ["--port", port])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(box_file: Path, number: signal.Signals, tmp_path: Path) -> None:
+    server = subprocess.Popen([*SERVER, "--object", str(box_file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    assert server.stdout is not None and server.stderr is not None
+    server.stdout.readline()
+    server.send_signal(number)
+    assert server.wait(5.0) == 0
+    assert server.stderr.read() == b""
+    assert list(tmp_path.iterdir()) == []
+    server.stdout.close()
+    server.stderr.close()
+
+
+def test_it_ends_when_its_owner_is_killed(box_file: Path) -> None:
+    code = (
+        "import time; from pathlib import Path; from dextrack_deploy.twin.process import TwinProcess;"
+        f"t = TwinProcess(Path({str(box_file)!r})); print(t.process.pid, flush=True); time.sleep(60)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    twin = psutil.Process(int(owner.stdout.readline()))
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    assert psutil.wait_procs([twin], timeout=5.0)[1] == []
+
+
+def test_bad_object_files_are_named(tmp_path: Path) -> None:
+    import pickle
+
+    missing, truncated, pickled = tmp_path / "missing.npz", tmp_path / "truncated.npz", tmp_path / "pickled.npz"
+    truncated.write_bytes(b"PK\x03\x04 nothing more")
+    pickled.write_bytes(pickle.dumps({"vertices": [1, 2, 3]}))
+    for path in (missing, truncated, pickled):
+        with pytest.raises(DriverError, match=path.name):
+            TwinProcess(path)
+
+
+def test_zero_mismatch_is_explicit_and_labelled(box_file: Path) -> None:
+    with TwinProcess(box_file, ["--zero-mismatch"]) as twin, TwinClient(twin.endpoint) as client:
+        assert twin.mismatch["label"] == client.call("status")["mismatch"]["label"] == "zero_mismatch"
+    with TwinProcess(box_file, ["--mismatch.friction", "0.5"]) as twin:
+        assert (twin.mismatch["label"], twin.mismatch["friction"]) == ("custom", 0.5)
+    with pytest.raises(DriverError, match="excludes"):
+        TwinProcess(box_file, ["--zero-mismatch", "--mismatch.friction", "0.5"])
