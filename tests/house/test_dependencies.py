@@ -65,6 +65,13 @@ def test_deploy_imports_only_what_it_declares(root: Path) -> None:
     assert undeclared(imported(root / "deploy", root / "calibration"), declared(root, "robot")) == []
 
 
+def test_the_tests_and_nodes_import_only_what_is_declared(root: Path) -> None:
+    modules = imported(root / "tests", root / "ros2_ws")
+    # ROS 2 comes from its wheels or from a sourced installation; either way under the names of its packages.
+    others = {name: providers for name, providers in modules.items() if not any(p.startswith("ros-") for p in providers)}
+    assert undeclared(others, declared(root, "robot", "dev")) == []
+
+
 def test_what_is_declared_is_used(root: Path) -> None:
     modules = imported(root / "dextrack", root / "assets", root / "deploy", root / "calibration", root / "ros2_ws")
     assert sorted(declared(root, "robot") - set(INDIRECT) - set().union(*modules.values())) == []
