@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -299,12 +298,3 @@ def _joints(samples: list[tuple[int, int, tuple[str, ...], Floats]]) -> Joints:
     position = np.stack([v if n == names else v[[n.index(k) for k in names]] for _, _, n, v in (samples[i] for i in keep)])
     stamps, received = (np.asarray([s[c] for s in samples], dtype=np.int64)[keep] for c in (0, 1))
     return Joints(names, stamps, received, position)
-
-
-def read_task(folder: Path) -> dict[str, Any]:
-    """``task.json`` of a trial folder, what `dextrack track` wrote before it began; empty where there is none or it is damaged."""
-    try:
-        value = json.loads((Path(folder) / "task.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

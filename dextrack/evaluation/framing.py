@@ -23,6 +23,8 @@ REACH = 0.15
 """A row that strays further than this from the first row is cut off, m."""
 AZIMUTHS = tuple(np.deg2rad(np.arange(0.0, 360.0, 30.0)))
 ELEVATIONS = tuple(np.deg2rad([-22.0, -42.0]))
+_WORTH = (1.0, 0.5, -0.1)
+"""What it is worth to see object, hand and arm: weights of the square roots of their shares of a picture."""
 
 
 def fit(points_w: Floats, azimuth: float, elevation: float, width: int = 640, height: int = 480) -> Camera:
@@ -86,11 +88,10 @@ def _outline(stage: Stage, rows: Sequence[Row], key: int) -> Floats:
 def _score(stage: Stage, rows: Sequence[Row], cameras: Sequence[Camera]) -> float:
     total = 0.0
     for motion, frames in rows:
-        groups = (OBJECT, HAND, ARM) if motion.hand is not None else (OBJECT,)
         for frame, camera in zip(frames, cameras, strict=True):
             stage.show(motion, frame)
             small = dataclasses.replace(camera, width=96, height=72)
             keypoints = None if motion.keypoints_w is None else motion.keypoints_w[frame]
-            shares = [np.sqrt(stage.pixels(small, group, keypoints).mean()) for group in groups]
-            total += float(np.dot(shares, (1.0, 0.5, -0.1)[: len(shares)]))
+            seen = stage.groups(small, keypoints)
+            total += float(np.dot(_WORTH, [np.sqrt((seen == group).mean()) for group in (OBJECT, HAND, ARM)]))
     return total

@@ -26,6 +26,7 @@ _SKIN = np.array([0.80, 0.60, 0.52, 1.0], dtype=np.float32)
 SQUARE = 0.05
 """Side of a square of the table's pattern, m: a scale to read sizes by."""
 
+_DIRECTIONS = np.concatenate([np.eye(3), -np.eye(3)])
 _FINGERS = tuple(tuple(range(first, first + 4)) for first in (1, 5, 9, 13, 17))
 _PALM = ((0, 1), (0, 5), (0, 9), (0, 13), (0, 17), (5, 9), (9, 13), (13, 17), (1, 5))
 _BONES = tuple((a, b, 0.0075) for finger in _FINGERS for a, b in zip(finger, finger[1:], strict=False)) + tuple((a, b, 0.0095) for a, b in _PALM)
@@ -79,12 +80,11 @@ class Stage:
         self._light(camera)
         return self.camera.picture(self.data, camera, _drawing(keypoints_w))
 
-    def pixels(self, camera: Camera, group: int, keypoints_w: Floats | None = None) -> NDArray[np.bool_]:
-        """Mask (height, width) of the pixels in which ``camera`` sees a geom of ``group``; the human hand ``keypoints_w`` (21, 3) may hide it."""
+    def groups(self, camera: Camera, keypoints_w: Floats | None = None) -> NDArray[np.int32]:
+        """Group of the geom that ``camera`` sees in each pixel, (height, width); ``HIDDEN`` where it sees none, or the human hand ``keypoints_w``."""
         ids = self.camera.segmentation(self.data, camera, _drawing(keypoints_w))
-        groups = np.append(self.model.geom_group, HIDDEN)
-        mask: NDArray[np.bool_] = groups[ids] == group
-        return mask
+        seen: NDArray[np.int32] = np.append(self.model.geom_group, HIDDEN)[ids]
+        return seen
 
     def outline(self, motion: Motion, frame: int) -> Floats:
         """Points (n, 3) m on everything that a picture of ``frame`` should contain: object and hand, not the arm."""
@@ -93,11 +93,11 @@ class Stage:
         vertices = self.object.vertices[:: max(1, len(self.object.vertices) // 200)]
         points = [vertices @ rotation.T + self.data.body("object").xpos]
         if motion.keypoints_w is not None:
-            points.append(motion.keypoints_w[frame])
+            points += [motion.keypoints_w[frame] + 0.015 * axis for axis in _DIRECTIONS]
         if motion.hand is not None:
             of_hand = self.model.geom_group == HAND
             centres, radii = self.data.geom_xpos[of_hand], np.minimum(self.model.geom_rbound[of_hand], 0.03)
-            points += [centres + radii[:, None] * axis for axis in np.concatenate([np.eye(3), -np.eye(3)])]
+            points += [centres + radii[:, None] * axis for axis in _DIRECTIONS]
         return np.concatenate(points)
 
     def close(self) -> None:
