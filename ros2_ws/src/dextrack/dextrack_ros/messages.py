@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
+OK = DiagnosticStatus.OK
+"""Level of a status without complaint."""
+
 WORLD = "world"
 """Frame id of poses in the world."""
 

@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
@@ -32,6 +32,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from dextrack.errors import DexTrackError, InputError
 from dextrack_ros import dds, messages
@@ -39,7 +40,11 @@ from dextrack_ros.latency import StageLog
 
 PARENT_VARIABLE = "DEXTRACK_PARENT"
 """Environment variable with the process id of the launcher: a node whose launcher is gone ends."""
+ADDRESS = graph.Parameter("address", "", "Address of the device; for the twin: its endpoint, tcp://127.0.0.1:PORT.")
+"""Parameter of every node that talks to a device."""
 EXIT_REFUSED = 2
+_STAGES_PER_MESSAGE = 30
+"""Notes that are published together: half a second of a control loop."""
 _SECONDS_TO_ANSWER = 0.3
 """A node that was shut down keeps spinning this long, so that its answer to the request leaves."""
 
@@ -47,12 +52,15 @@ _SECONDS_TO_ANSWER = 0.3
 class CellNode(LifecycleNode):
     """A lifecycle node of the graph. Subclasses override ``configure``, ``activate``, ``deactivate`` and ``cleanup``."""
 
-    def __init__(self, name: str) -> None:
-        """Declare the parameters and publishers of the node ``name`` of the graph, and begin its heartbeat."""
+    def __init__(self, name: str, own_parameters: Sequence[graph.Parameter] = ()) -> None:
+        """Declare the parameters and publishers of the node ``name`` of the graph, and begin its heartbeat.
+
+        ``own_parameters`` are those that only make sense over ROS.
+        """
         super().__init__(name)
         self.active = False
         self.finished_at: float | None = None
-        self._parameters_of = {p.name: p for p in graph.parameters(name)}
+        self._parameters_of = {p.name: p for p in (*graph.parameters(name), *own_parameters)}
         self._configured = False
         self._heard: tuple[float, Status] | None = None
         self._errors: dict[str, str] = {}
@@ -98,6 +106,22 @@ class CellNode(LifecycleNode):
                 guarded(message)
 
         self.create_subscription(messages.message_class(entry.type), entry.name, call, messages.qos(entry.qos), raw=raw)
+
+    def offer(self, service: str, answer: Callable[[], tuple[bool, str]]) -> None:
+        """Answer a Trigger service of the graph with (success, message); an exception is an answer too: no."""
+        entry = graph.service(service)
+
+        def fill(response: Trigger.Response) -> None:
+            response.success, response.message = answer()
+
+        guarded = self._guarded(f"answering {service}", fill)
+
+        def call(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            response.success, response.message = False, "the node could not answer; its error is on /diagnostics"
+            guarded(response)
+            return response
+
+        self.create_service(messages.message_class(entry.type), entry.name, call)
 
     def every(self, period_s: float, callback: Callable[[], None], what: str) -> None:
         """Call ``callback`` periodically until the node is deactivated; ``what`` names the work in errors."""
@@ -213,16 +237,17 @@ class CellNode(LifecycleNode):
     # Heartbeat, errors, parameters.
 
     def _beat(self) -> None:
-        """Publish health, and the stages noted since the last beat."""
+        """Publish health, and the noted stages when there are enough of them."""
         message, values = self._health
         level = DiagnosticStatus.ERROR if self._errors else DiagnosticStatus.OK
         text = "; ".join(f"{what}: {reason}" for what, reason in self._errors.items()) or message
         status = messages.status(self.get_name(), level, text, {"lifecycle": self._state_machine.current_state[1], **values})
         self._publishers_by_topic["/diagnostics"].publish(messages.diagnostics(time.time_ns(), [status]))
-        self._publish_stages()
+        if len(self._stages) >= _STAGES_PER_MESSAGE:
+            self._publish_stages()
 
     def _publish_stages(self) -> None:
-        if self.active and len(self._stages):
+        if len(self._stages):
             self.publish("latency", messages.diagnostics(time.time_ns(), self._stages.take()))
 
     def _guarded(self, what: str, callback: Callable[[Any], None]) -> Callable[[Any], None]:

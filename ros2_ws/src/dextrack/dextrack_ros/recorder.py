@@ -9,8 +9,8 @@ from pathlib import Path
 from dextrack_deploy import graph
 
 from dextrack.errors import RefusedError
+from dextrack_ros.log_writer import TrialLogWriter
 from dextrack_ros.node import CellNode, run
-from dextrack_ros.trial_log import TrialLog
 
 FLUSH_PERIOD = 0.5
 """Seconds between two flushes of the log."""
@@ -22,7 +22,7 @@ class Recorder(CellNode):
     def __init__(self) -> None:
         """Join the graph."""
         super().__init__("recorder")
-        self._log: TrialLog | None = None
+        self._log: TrialLogWriter | None = None
         self._subscribed = False
 
     def configure(self) -> None:
@@ -32,7 +32,7 @@ class Recorder(CellNode):
         if not self.value("trial"):
             raise RefusedError("parameter trial is empty: the recorder has nowhere to write.", remedy="give a trial folder, or set record to false.")
         topics = graph.subscriptions("recorder")
-        self._log = TrialLog(Path(self.value("trial")), topics, self.value("min_free_mb"))
+        self._log = TrialLogWriter(Path(self.value("trial")), topics, self.value("min_free_mb"))
         self._tell()
         if not self._subscribed:
             self._subscribed = True

@@ -1,4 +1,4 @@
-"""TrialLog: the trial's messages in one MCAP file that standard tools read (rosbag2 version 9), which survives a full disk and a killed writer.
+"""TrialLogWriter: the trial's messages in one MCAP file that standard tools read (rosbag2 version 9), which survives a full disk and a killed writer.
 
 - Messages are kept for at most a second before they are on their way to the disk, so a killed recorder loses little, and what is there is whole records.
 - Where the disk fills, a reserve is given back to it, so that the file can be closed with its index: everything recorded before stays readable.
@@ -58,7 +58,7 @@ class _Patient:
                 self._handle = -1
 
 
-class TrialLog:
+class TrialLogWriter:
     """Writes messages of the graph's topics, as DDS delivered them, into ``folder``."""
 
     def __init__(self, folder: Path, topics: tuple[graph.Topic, ...], min_free_mb: float) -> None:

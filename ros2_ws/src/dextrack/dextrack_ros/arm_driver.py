@@ -1,0 +1,131 @@
+"""The arm_driver node: reads the arm's joints, turns wrist poses into joint targets, and gives them to the arm through a guard."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from dextrack_deploy.arm.spec import ArmSpec, load_arm
+from dextrack_deploy.arm.wrist_to_arm import WristToArm
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
+from dextrack_deploy.drivers.protocols import ArmDriver
+from dextrack_deploy.drivers.registry import open_arm
+from dextrack_deploy.status import Reaction, State, Status
+from sensor_msgs.msg import JointState
+
+from dextrack import rotations
+from dextrack.hands.spec import WRIST_JOINTS
+from dextrack.references.reference import CONTROL_PERIOD
+from dextrack_ros import messages
+from dextrack_ros.node import ADDRESS, CellNode, run
+from dextrack_ros.placed import placed_reference
+
+ENGAGING_VELOCITY = 0.5
+"""Speed of a joint while it catches up with its first target, rad/s."""
+_STOPS = (Reaction.STOP_ARM, Reaction.DROP_TORQUE)
+
+
+class ArmDriverNode(CellNode):
+    """Follows the shadow simulator's wrist in RUN and the controller's slow motions in APPROACH and RETREAT.
+
+    In every other state the arm brakes within its acceleration limits and then stands.
+    """
+
+    def __init__(self) -> None:
+        """Join the graph."""
+        super().__init__("arm_driver", (ADDRESS,))
+        self._arm: ArmSpec | None = None
+        self._driver: ArmDriver | None = None
+        self._guard: DeadlineGuard | None = None
+        self._wrist: WristToArm | None = None
+        self._base = np.array([1.0, 0.0, 0.0, 0.0])
+        self._running = False
+        self._stamp = 0
+        self.hear("shadow/joint_states", self._follow)
+        self.hear("motion/joint_targets", self._move)
+
+    def configure(self) -> None:
+        """Connect to the arm and build its inverse kinematics."""
+        cell = load_cell(self.value("cell"))
+        self._arm = load_arm(cell.arm.model)
+        self._base = placed_reference(self.value("placed")).base_quaternion_w
+        self._wrist = WristToArm(cell)
+        # The first call prepares the solver: now, and not between two targets.
+        self._wrist.hold()
+        self._driver = open_arm(cell.drivers.arm, self.value("address"))
+
+    def activate(self) -> None:
+        """Begin to read; nothing is sent before the first target."""
+        assert self._driver is not None and self._arm is not None
+        arm = self._arm
+        limits = JointLimits(arm.joint_names, arm.lower, arm.upper, arm.velocity, ENGAGING_VELOCITY)
+        self._guard = DeadlineGuard(self._driver, limits, self._driver.read().q, period_s=CONTROL_PERIOD)
+        self.every(CONTROL_PERIOD, self._tick, "reading the arm")
+
+    def deactivate(self) -> None:
+        """Forget the motion that was followed."""
+        self._running = False
+
+    def cleanup(self) -> None:
+        """Disconnect; the arm stops where it is."""
+        if self._driver is not None:
+            self._driver.close()
+        self._driver = self._guard = self._wrist = None
+
+    def on_status(self, status: Status) -> None:
+        """Stop the arm by its own stop where the supervisor says so."""
+        if self._driver is not None and self._guard is not None and not self.value("dry_run") and not status.may_move and status.reaction in _STOPS:
+            self._running = False
+            self._guard.hold()
+            self._driver.stop()
+
+    def _follow(self, message: JointState) -> None:
+        """In RUN: the wrist of the shadow simulator, through inverse kinematics."""
+        if self._wrist is None or self._guard is None or self.status().state is not State.RUN or self.value("dry_run"):
+            return
+        if not self._running:
+            # From the last target and not from the measured position, so that commands are continuous.
+            self._wrist.reset(self._guard.safe_target)
+            self._running = True
+        wrist = messages.positions(message, WRIST_JOINTS)
+        quaternion = rotations.multiply(self._base, rotations.from_hinges(wrist[3:]))
+        command = self._wrist.command(wrist[:3], quaternion)
+        self._stamp = messages.from_time(message.header.stamp)
+        self._guard.command(command.q, self._stamp)
+        self.note("arm_command", self._stamp)
+
+    def _move(self, message: JointState) -> None:
+        """In APPROACH and RETREAT: joint targets as they come."""
+        if self._guard is None or self._arm is None or self.status().state not in (State.APPROACH, State.RETREAT) or self.value("dry_run"):
+            return
+        self._running = False
+        self._guard.command(messages.positions(message, self._arm.joint_names), messages.from_time(message.header.stamp))
+
+    def _tick(self) -> None:
+        assert self._driver is not None and self._guard is not None and self._arm is not None and self._wrist is not None
+        if not self.status().may_move:
+            self._brake()
+        report = self._guard.tick()
+        self.health(report.state.value, clamped=list(report.clamped), slowed=list(report.slowed), refused=report.refused, holds=report.holds)
+        r = self._driver.read()
+        self.publish("arm/joint_states", messages.joint_state(r.stamp, self._arm.joint_names, r.q, r.dq))
+
+    def _brake(self) -> None:
+        """A moving arm is stopped within its acceleration limits: an instant stop would be a jump."""
+        assert self._guard is not None and self._wrist is not None
+        if self._running:
+            command = self._wrist.hold()
+            self._guard.command(command.q, self._stamp)
+            self._running = bool(np.abs(command.velocity).max() > 1e-6)
+        elif self._guard.report().state in (GuardState.ENGAGING, GuardState.TRACKING):
+            self._guard.hold()
+
+
+def main() -> int:
+    """Run the node."""
+    return run(ArmDriverNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

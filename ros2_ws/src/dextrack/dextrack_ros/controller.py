@@ -1,0 +1,145 @@
+"""The controller node: the targets of a trial at the control rate, and the slow motions before and after it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import Future
+
+import numpy as np
+from dextrack_deploy import graph
+from dextrack_deploy.approach import Motion
+from dextrack_deploy.arm.spec import load_arm
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.loop_timing import LoopTimer
+from dextrack_deploy.replay import ReplayController
+from dextrack_deploy.status import State, Status
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
+
+from dextrack.hands import load_hand
+from dextrack.references.reference import CONTROL_PERIOD
+from dextrack_ros import messages
+from dextrack_ros.node import CellNode, run
+from dextrack_ros.placed import load_placed
+from dextrack_ros.slow_motions import SlowMotions
+
+
+class ControllerNode(CellNode):
+    """Each state that moves begins its own count of ticks; every other state ends it."""
+
+    def __init__(self) -> None:
+        """Join the graph."""
+        super().__init__("controller")
+        self._replay: ReplayController | None = None
+        self._motions: SlowMotions | None = None
+        self._planned: Future[Motion] | None = None
+        self._state = State.UNCONFIGURED
+        self._tick = 0
+        self._timer = LoopTimer(CONTROL_PERIOD)
+        self._newest: dict[str, JointState | PoseStamped] = {}
+        for topic in ("state/hand", "arm/joint_states", "hand/joint_states", "object_pose"):
+            self.hear(topic, lambda m, name=topic: self._newest.__setitem__(name, m))
+
+    def configure(self) -> None:
+        """Read the placed file and find the arm's posture where it begins."""
+        cell = load_cell(self.value("cell"))
+        self._arm_joints = load_arm(cell.arm.model).joint_names
+        self._finger_joints = load_hand(cell.hand.model).finger_joints
+        self._replay = ReplayController(load_placed(self.value("placed")))
+        self._motions = SlowMotions(cell, self._replay.reference)
+
+    def activate(self) -> None:
+        """Begin the control loop."""
+        self._newest.clear()
+        self._begin(State.IDLE)
+        self.every(CONTROL_PERIOD, self._loop, "control loop")
+        self.every(graph.HEARTBEAT_PERIOD, self._tell, "progress")
+
+    def cleanup(self) -> None:
+        """End the planner."""
+        if self._motions is not None:
+            self._motions.close()
+        self._motions = self._replay = None
+
+    def on_status(self, status: Status) -> None:
+        """Begin what the new state asks for."""
+        if self.active:
+            self._begin(status.state)
+
+    def _begin(self, state: State) -> None:
+        self._state = state
+        self._tick = 0
+        self._planned = None
+        self._timer = LoopTimer(CONTROL_PERIOD)
+        if state in (State.APPROACH, State.RETREAT):
+            arm, fingers = self._joints("arm/joint_states", self._arm_joints), self._joints("hand/joint_states", self._finger_joints)
+            assert self._motions is not None
+            self._planned = (self._motions.approach if state is State.APPROACH else self._motions.retreat)(arm, fingers)
+
+    def _joints(self, topic: str, names: tuple[str, ...]) -> np.ndarray:
+        message = self._newest[topic]
+        assert isinstance(message, JointState)
+        return messages.positions(message, names)
+
+    def _loop(self) -> None:
+        if self.status().state is not self._state:
+            # The supervisor fell silent: nothing more is asked for until it speaks again.
+            return
+        self._timer.begin(time.monotonic_ns())
+        if self._state is State.RUN:
+            self._publish_target()
+        elif self._planned is not None and self._planned.done():
+            self._publish_motion(self._planned.result())
+        self._timer.end(time.monotonic_ns())
+
+    def _publish_target(self) -> None:
+        replay, state = self._replay, self._newest.get("state/hand")
+        if replay is None or state is None:
+            return
+        stamp = messages.from_time(state.header.stamp)
+        self.publish("target", messages.joint_state(stamp, replay.joint_names, replay.target(self._tick)))
+        self.note("target", stamp)
+        seen = self._newest.get("object_pose")
+        if seen is not None:
+            self.note("camera", stamp, messages.from_time(seen.header.stamp))
+        self._advance(replay.n_ticks)
+
+    def _publish_motion(self, motion: Motion) -> None:
+        assert self._motions is not None
+        arm, fingers = motion.target(self._tick)
+        stamp = messages.from_time(self._newest["hand/joint_states"].header.stamp)
+        self.publish("motion/joint_targets", messages.joint_state(stamp, self._motions.names, np.concatenate([arm, fingers])))
+        self._advance(motion.n_ticks)
+
+    def _advance(self, ticks: int) -> None:
+        """Count a tick; the last target is given again until the supervisor ends the state."""
+        if self._tick < ticks:
+            self._tick += 1
+            if self._tick == ticks:
+                self._tell()
+
+    def _ticks(self) -> int:
+        """Ticks of what goes on now; 0 where nothing does, or it is not planned yet."""
+        if self._state is State.RUN and self._replay is not None:
+            return self._replay.n_ticks
+        if self._planned is not None and self._planned.done() and self._planned.exception() is None:
+            return self._planned.result().n_ticks
+        return 0
+
+    def _tell(self) -> None:
+        ticks = self._ticks()
+        done = bool(ticks) and self._tick >= ticks
+        timer = self._timer
+        values = {"state": self._state.value, "tick": self._tick, "ticks": ticks, "done": done, "overruns": timer.overruns, "in_a_row": timer.in_a_row}
+        self.publish("controller/progress", messages.status("controller", messages.OK, "", values))
+        self.health("", overruns=timer.overruns, skipped=timer.skipped)
+
+
+def main() -> int:
+    """Run the node."""
+    return run(ControllerNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

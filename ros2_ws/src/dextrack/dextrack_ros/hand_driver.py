@@ -1,0 +1,102 @@
+"""The hand_driver node: reads the hand's joints and gives its motors targets, through a guard."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
+from dextrack_deploy.drivers.protocols import HandDriver
+from dextrack_deploy.drivers.registry import open_hand
+from dextrack_deploy.status import Reaction, State, Status
+from sensor_msgs.msg import JointState
+
+from dextrack.hands import load_hand
+from dextrack.hands.spec import HandSpec
+from dextrack.references.reference import CONTROL_PERIOD
+from dextrack_ros import messages
+from dextrack_ros.node import ADDRESS, CellNode, run
+
+ENGAGING_VELOCITY = 2.0
+"""Speed of a finger joint while it catches up with its first target, rad/s."""
+_POWER = {Reaction.HOLD: "full", Reaction.SOFTEN: "soft", Reaction.STOP_ARM: "full", Reaction.DROP_TORQUE: "off"}
+
+
+class HandDriverNode(CellNode):
+    """Follows the shadow simulator in RUN and the controller's slow motions in APPROACH and RETREAT; holds in every other state."""
+
+    def __init__(self) -> None:
+        """Join the graph."""
+        super().__init__("hand_driver", (ADDRESS,))
+        self._hand: HandSpec | None = None
+        self._driver: HandDriver | None = None
+        self._guard: DeadlineGuard | None = None
+        self.hear("shadow/joint_states", lambda m: self._command(m, State.RUN))
+        self.hear("motion/joint_targets", lambda m: self._command(m, State.APPROACH, State.RETREAT))
+
+    def configure(self) -> None:
+        """Connect to the hand."""
+        cell = load_cell(self.value("cell"))
+        self._hand = load_hand(cell.hand.model)
+        self._driver = open_hand(cell.drivers.hand, self.value("address"))
+
+    def activate(self) -> None:
+        """Begin to read; nothing is sent before the first target."""
+        self._engage()
+        self.every(CONTROL_PERIOD, self._tick, "reading the hand")
+
+    def cleanup(self) -> None:
+        """Disconnect; the motors keep their last target."""
+        if self._driver is not None:
+            self._driver.close()
+        self._driver = self._guard = None
+
+    def on_status(self, status: Status) -> None:
+        """Hold where the cell is not to move, as hard as the supervisor says."""
+        if self._driver is None or self._guard is None or self.value("dry_run"):
+            return
+        if not status.may_move:
+            self._guard.hold()
+        power = _POWER[status.reaction]
+        if power != self._power:
+            self._driver.set_power(power)
+            self._power = power
+            if power == "full":
+                # The fingers may have been moved while they were weak: targets begin where they are now.
+                self._engage()
+
+    def _engage(self) -> None:
+        """Make a guard that starts from the measured position."""
+        assert self._driver is not None and self._hand is not None
+        hand = self._hand
+        lower, upper, velocity = (np.array(v) for v in (hand.lower, hand.upper, hand.velocity))
+        limits = JointLimits(hand.finger_joints, lower, upper, velocity, ENGAGING_VELOCITY)
+        self._guard = DeadlineGuard(self._driver, limits, self._driver.read().position, period_s=CONTROL_PERIOD)
+        self._power = "full"
+
+    def _command(self, message: JointState, *states: State) -> None:
+        """Follow a target in one of ``states``."""
+        if self._guard is None or self._hand is None or self.status().state not in states or self.value("dry_run"):
+            return
+        stamp = messages.from_time(message.header.stamp)
+        self._guard.command(messages.positions(message, self._hand.finger_joints), stamp)
+        self.note("hand_command", stamp)
+
+    def _tick(self) -> None:
+        assert self._driver is not None and self._guard is not None and self._hand is not None
+        if not self.status().may_move and self._guard.report().state in (GuardState.ENGAGING, GuardState.TRACKING):
+            self._guard.hold()
+        report = self._guard.tick()
+        self.health(report.state.value, clamped=list(report.clamped), slowed=list(report.slowed), refused=report.refused, holds=report.holds)
+        r = self._driver.read()
+        self.publish("hand/joint_states", messages.joint_state(r.stamp, self._hand.finger_joints, r.position, r.velocity, r.current))
+
+
+def main() -> int:
+    """Run the node."""
+    return run(HandDriverNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The operator: brings the graph up and takes a trial through approach, run, hold and retreat, all by requests that may be refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from dextrack_deploy import graph
+from dextrack_deploy.status import State, Status
+from dextrack_deploy.trial import TrialOutcome
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from dextrack.errors import DexTrackError, DriverError, RefusedError
+from dextrack_ros import messages
+from dextrack_ros.lifecycle import ACTIVATE, CONFIGURE, Interrupt, LifecycleClient
+
+_TRANSITION_S = 30.0
+"""Seconds that a node may take to configure: building simulators takes a while on a busy machine."""
+_ANSWER_S = 5.0
+_READY_S = 10.0
+_STATE_TOPIC = "supervisor/state"
+
+Say = Callable[[str], None]
+"""Takes a line for the operator to read."""
+
+
+class Operator:
+    """A client of the graph, in whatever process has a person in front of it."""
+
+    def __init__(self, names: Sequence[str], say: Say, interrupt: Interrupt = lambda: None) -> None:
+        """Join the graph of the nodes ``names`` (in the order of bring-up). rclpy must be initialised.
+
+        Args:
+            names: nodes to drive.
+            say: gets a line of progress now and then.
+            interrupt: called while waiting; raises to end the wait.
+        """
+        self._names = tuple(names)
+        self._say = say
+        self._node = Node("operator", start_parameter_services=False, enable_rosout=False)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self.lifecycle = LifecycleClient(self._node, self._executor, names, interrupt)
+        self.status: Status | None = None
+        """The supervisor's newest status."""
+        self.progress: dict[str, str] = {}
+        """The controller's newest progress."""
+        self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
+        entry = graph.topic("controller/progress")
+        self._node.create_subscription(messages.message_class(entry.type), entry.name, self._hear_progress, messages.qos(entry.qos))
+        self._services = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.remove_node(self._node)
+        self._node.destroy_node()
+
+    def bring_up(self) -> None:
+        """Configure and activate every node: the twin before those that talk to it, the supervisor last.
+
+        Raises:
+            RefusedError: a node refused.
+            DriverError: a node did not appear or answer.
+        """
+        twin, others, last = self._groups()
+        # The twin takes longest to configure, and the drivers need it: it begins while the others still start.
+        self.lifecycle.wait_for_nodes(twin, _TRANSITION_S)
+        simulating = self.lifecycle.begin(twin, CONFIGURE)
+        self.lifecycle.wait_for_nodes(self._names, _TRANSITION_S)
+        self._say(f"{len(self._names)} nodes are up")
+        self.lifecycle.finish(simulating, _TRANSITION_S)
+        for group, transition in ((others, CONFIGURE), (last, CONFIGURE), (twin, ACTIVATE), (others, ACTIVATE), (last, ACTIVATE)):
+            self.lifecycle.finish(self.lifecycle.begin(group, transition), _TRANSITION_S)
+        self._say(f"{len(self._names)} nodes are active")
+
+    def wait_until_ready(self) -> None:
+        """Wait until the supervisor has nothing against an approach: every sensor is fresh, and preflight passes.
+
+        Raises:
+            RefusedError: it still has something after ``_READY_S``.
+        """
+        if not self.lifecycle.spin_until(lambda: self._against() == [], _READY_S):
+            raise RefusedError("; ".join(self._against() or ["the supervisor says nothing"]), remedy="repair that, and start again.")
+        self._say("every sensor is fresh, and preflight passes")
+
+    def request(self, service: str) -> str:
+        """Ask the supervisor for ``service``; its answer.
+
+        Raises:
+            RefusedError: it refused; with its reason.
+            DriverError: it did not answer.
+        """
+        client = self._services[f"supervisor/{service}"]
+        if not client.service_is_ready() and not self.lifecycle.spin_until(client.service_is_ready, _ANSWER_S):
+            raise DriverError(f"the supervisor does not offer {service}.", remedy="read its log in the trial folder.")
+        future = client.call_async(Trigger.Request())
+        if not self.lifecycle.spin_until(future.done, _ANSWER_S):
+            raise DriverError(f"the supervisor did not answer to {service}.", remedy="read its log in the trial folder.")
+        answer = future.result()
+        if not answer.success:
+            raise RefusedError(f"supervisor: {answer.message}", remedy="repair that, and ask again.")
+        return str(answer.message)
+
+    def run_trial(self, timeout_s: float) -> TrialOutcome:
+        """Approach, run, and wait for the end; ``timeout_s`` bounds the run.
+
+        Returns:
+            How the trial ended. The cell is in HOLD or FAULT then, or never left IDLE.
+        """
+        for service, goal in (("approach", State.READY), ("run", State.HOLD)):
+            try:
+                self.request(service)
+            except RefusedError as error:
+                return self._outcome("refused", error.what)
+            self._say(f"{service} …")
+            limit = timeout_s if service == "run" else 60.0
+            if not self._reach(limit, goal, State.HOLD, State.FAULT):
+                self.request("hold")
+                return self._outcome("held", f"{service} did not end within {limit:.0f} s")
+            if self._state() is not goal:
+                break
+        status = self.status or Status(State.FAULT, reason="the supervisor was never heard")
+        if status.state is State.FAULT:
+            return self._outcome("fault", status.reason)
+        done = self.progress.get("state") == State.RUN.value and self.progress.get("done") == "true"
+        return self._outcome("finished" if done else "held", status.reason)
+
+    def retreat(self) -> None:
+        """Open the hand, raise it and go home; a refusal or a stop on the way is said, not raised."""
+        try:
+            self.request("retreat")
+            self._say("retreat …")
+            self._reach(60.0, State.IDLE, State.HOLD, State.FAULT)
+        except DexTrackError as error:
+            self._say(str(error))
+            return
+        self._say("home" if self._state() is State.IDLE else f"the retreat stopped: {self.status.reason if self.status else 'unknown'}")
+
+    def shut_down(self) -> None:
+        """Deactivate, clean up and end every node, in the reverse order of bring-up."""
+        for group in reversed(self._groups()):
+            self.lifecycle.shut_down(group, _ANSWER_S)
+
+    def _groups(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Nodes that go through a transition together, in order: the twin, those that talk to it, the supervisor."""
+        twin, last = (tuple(n for n in self._names if n == name) for name in ("twin", "supervisor"))
+        return twin, tuple(n for n in self._names if n not in twin + last), last
+
+    def _reach(self, timeout_s: float, *states: State) -> bool:
+        """Wait until the cell is in one of ``states``; whether it came there."""
+        return self.lifecycle.spin_until(lambda: self._state() in states, timeout_s)
+
+    def _against(self) -> list[str] | None:
+        """What the supervisor has against an approach; None before it said anything."""
+        text = self.lifecycle.values.get("supervisor", {}).get("against")
+        return None if text is None else list(json.loads(text))
+
+    def _state(self) -> State | None:
+        return self.status.state if self.status else None
+
+    def _outcome(self, ended: str, reason: str) -> TrialOutcome:
+        running = self.progress.get("state") == State.RUN.value
+        tick, ticks = (int(self.progress.get(k, "0")) for k in ("tick", "ticks"))
+        return TrialOutcome(ended, reason, tick if running else 0, ticks if running else 0)
+
+    def _hear_status(self, message: String) -> None:
+        status = Status.decode(message.data)
+        if self.status is not None and status.state is not self.status.state:
+            self._say(f"{status.state.value}: {status.reason}")
+        self.status = status
+
+    def _hear_progress(self, message: object) -> None:
+        self.progress = messages.from_status(message)

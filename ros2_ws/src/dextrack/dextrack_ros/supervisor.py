@@ -1,0 +1,226 @@
+"""The supervisor node: passes measurements to the Supervisor and the operator's requests too, and tells everybody its status."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dextrack_deploy import graph, preflight
+from dextrack_deploy.arm.spec import load_arm
+from dextrack_deploy.cell import CellConfig, load_cell
+from dextrack_deploy.status import State
+from dextrack_deploy.supervisor import Event, Supervisor
+from dextrack_deploy.trial import EventLog, TrialFolder
+from dextrack_deploy.watches import Measurements, Watcher, WatchLimits
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+
+from dextrack.hands import load_hand
+from dextrack_ros import messages
+from dextrack_ros.node import CellNode, run
+from dextrack_ros.placed import placed_reference
+
+OBSERVE_PERIOD = 1.0 / 30.0
+"""Seconds between two looks at the measurements."""
+_SENSOR_AGES = {"hand/joint_states": 0.1, "arm/joint_states": 0.1, "object_pose": 0.25}
+_CLOCK_AHEAD_S = 0.05
+_ENDS = {State.APPROACH: Event.ARRIVED, State.RUN: Event.FINISHED, State.RETREAT: Event.HOME}
+"""What it means that the controller is done in a state."""
+_WRIST_MPS, _WRIST_RADPS = 2.0, 8.0
+WATCHED = graph.Parameter("watched", "", "Nodes whose heartbeat is watched, joined by commas; empty: every node of the graph.")
+
+
+class SupervisorNode(CellNode):
+    """Collects; ``dextrack_deploy.supervisor`` decides."""
+
+    def __init__(self) -> None:
+        """Join the graph and offer the operator's services."""
+        super().__init__("supervisor", (WATCHED,))
+        self._supervisor: Supervisor | None = None
+        self._events: EventLog | None = None
+        self._logged = 0
+        self._heard_nodes: dict[str, float] = {}
+        self._reported: dict[str, str] = {}
+        for event in (Event.APPROACH, Event.RUN, Event.HOLD, Event.RETREAT, Event.RESET):
+            self.offer(f"supervisor/{event.value}", lambda e=event: self._serve(e))
+        self._forget()
+        self.hear("object_pose", self._hear_object)
+        self.hear("hand/joint_states", self._hear_hand)
+        self.hear("arm/joint_states", self._hear_arm)
+        self.hear("state/hand", self._hear_state)
+        self.hear("shadow/joint_states", lambda m: self._measured.update(shadow=messages.positions(m, self._joint_names)))
+        self.hear("motion/joint_targets", lambda m: self._measured.update(arm_target=messages.positions(m, self._arm.joint_names)))
+        self.hear("controller/progress", self._hear_progress)
+        self.hear("/diagnostics", self._hear_diagnostics, always=True)
+
+    def configure(self) -> None:
+        """Take limits from the cell, and where the trial begins from the placed reference."""
+        cell = load_cell(self.value("cell"))
+        self._reference = placed_reference(self.value("placed"))
+        self._arm, self._hand = load_arm(cell.arm.model), load_hand(cell.hand.model)
+        self._joint_names = self._hand.joint_names
+        names = tuple(n for n in self.value("watched").split(",") if n) or tuple(n.name for n in graph.NODES)
+        self._watched = tuple(n for n in names if n != self.get_name())
+        watcher = Watcher(self._limits(cell), self._joint_names, self._arm.joint_names)
+        self._supervisor = Supervisor(watcher)
+        self._forget()
+        self._logged = 0
+        if self.value("trial"):
+            self._events = EventLog(TrialFolder(Path(self.value("trial"))).events)
+
+    def activate(self) -> None:
+        """Every other node is active already: the cell is configured."""
+        assert self._supervisor is not None
+        self._supervisor.request(Event.CONFIGURE, time.time())
+        self._observe()
+        self._tell()
+        self.every(OBSERVE_PERIOD, self._observe, "watching the cell")
+        self.every(graph.HEARTBEAT_PERIOD, self._tell, "telling the state")
+
+    def deactivate(self) -> None:
+        """Stop a cell that moves, and say that it is not watched any more."""
+        if self._supervisor is not None:
+            self._supervisor.request(Event.HOLD, time.time())
+            self._supervisor.request(Event.CLEANUP, time.time())
+            self._tell()
+
+    def cleanup(self) -> None:
+        """Close the events."""
+        if self._events is not None:
+            self._events.close()
+        self._events = self._supervisor = None
+
+    def _limits(self, cell: CellConfig) -> WatchLimits:
+        hand, arm = self._hand, self._arm
+        lower, upper = hand.limits()
+        velocity = np.concatenate([np.full(3, _WRIST_MPS), np.full(3, _WRIST_RADPS), hand.velocity])
+        return WatchLimits(
+            arm.lower, arm.upper, arm.velocity, lower, upper, velocity,
+            workspace_lower_w=np.array(cell.workspace.lower_w), workspace_upper_w=np.array(cell.workspace.upper_w),
+            nodes=self._watched,
+        )  # fmt: skip
+
+    # Requests.
+
+    def _serve(self, event: Event) -> tuple[bool, str]:
+        """Answer a request of the operator: whether it is accepted, and why not."""
+        if self._supervisor is None or not self.active:
+            return False, f"{event.value} is not possible: the supervisor is not active"
+        refusals = preflight.refusals(self._preflight(event)) if event in (Event.APPROACH, Event.RUN) else []
+        decision = self._supervisor.request(event, time.time(), refusals)
+        self._log("request", event=event.value, accepted=decision.accepted, reason=decision.reason)
+        if not decision.accepted:
+            self.get_logger().warning(decision.reason)
+        self._tell()
+        return decision.accepted, decision.reason
+
+    def _preflight(self, event: Event) -> list[preflight.Check]:
+        """What must be right before the cell may move."""
+        now, m = time.time_ns(), self._measured
+        object_pose = self._object or (None, None)
+        checks = preflight.check_sensors(self._stamps, now, _SENSOR_AGES) + preflight.check_clocks(self._stamps, now, _CLOCK_AHEAD_S)
+        checks += preflight.check_joints("arm", self._arm.joint_names, m.get("arm_q"), self._arm.lower, self._arm.upper)
+        hand = self._hand
+        checks += preflight.check_joints("hand", hand.finger_joints, self._fingers, hand.lower, hand.upper, margin=0.1)
+        reference = self._reference
+        checks += preflight.check_object(*object_pose, reference.object_position_w[0], reference.object_quaternion_w[0])
+        if self.value("trial"):
+            checks += preflight.check_disk(Path(self.value("trial")))
+        if event is Event.RUN and m.get("theta") is not None:
+            checks += preflight.check_start(self._joint_names, m["theta"], reference.hand[0])
+        return checks
+
+    def _against(self) -> list[str]:
+        """What an approach would be refused for now, for the operator to see before asking."""
+        # Stricter than the watch: a node whose heartbeat is late now would end the motion that is about to begin.
+        now, limit = time.time(), graph.HEARTBEAT_DEADLINE / 2.0
+        silent = [f"node {n} is silent" for n in self._watched if now - self._heard_nodes.get(n, 0.0) > limit]
+        return silent + [f"{n} reports: {e}" for n, e in self._reported.items() if e] + preflight.refusals(self._preflight(Event.APPROACH))
+
+    # Measurements.
+
+    def _forget(self) -> None:
+        self._measured: dict[str, Any] = {}
+        self._stamps: dict[str, int] = {}
+        self._object: tuple[np.ndarray, np.ndarray] | None = None
+        self._fingers: np.ndarray | None = None
+
+    def _hear_object(self, message: PoseStamped) -> None:
+        self._stamps["object_pose"], position, quaternion = messages.from_pose(message)
+        self._object = (position, quaternion)
+        self._measured["object_position_w"] = position
+
+    def _hear_hand(self, message: JointState) -> None:
+        self._stamps["hand/joint_states"] = messages.from_time(message.header.stamp)
+        self._fingers = messages.positions(message, self._hand.finger_joints)
+        self._measured["current"] = messages.efforts(message, self._hand.finger_joints)
+
+    def _hear_arm(self, message: JointState) -> None:
+        self._stamps["arm/joint_states"] = messages.from_time(message.header.stamp)
+        self._measured.update(arm_q=messages.positions(message, self._arm.joint_names), arm_dq=messages.velocities(message, self._arm.joint_names))
+
+    def _hear_state(self, message: JointState) -> None:
+        self._measured.update(theta=messages.positions(message, self._joint_names), theta_dot=messages.velocities(message, self._joint_names))
+
+    def _hear_progress(self, message: DiagnosticStatus) -> None:
+        assert self._supervisor is not None
+        values, state = messages.from_status(message), self._supervisor.state
+        if values["state"] != state.value:
+            # Of a motion that has ended: neither its overruns nor its end mean anything now.
+            return
+        self._measured["overruns"] = int(values["in_a_row"])
+        if values["done"] == "true" and state in _ENDS:
+            self._supervisor.request(_ENDS[state], time.time())
+            self._tell()
+
+    def _hear_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == self.get_name():
+                continue
+            self._heard_nodes[status.name] = time.time()
+            if status.name == "recorder":
+                free = messages.from_status(status).get("disk_free_mb")
+                self._measured["disk_free_mb"] = None if free is None else float(free)
+            else:
+                self._reported[status.name] = status.message if status.level == DiagnosticStatus.ERROR else ""
+
+    # The cell.
+
+    def _observe(self) -> None:
+        assert self._supervisor is not None
+        stamps = {name: stamp * 1e-9 for name, stamp in self._stamps.items()}
+        measurements = Measurements(stamps=stamps, heard=dict(self._heard_nodes), errors=dict(self._reported), **self._measured)
+        before = self._supervisor.status
+        self._supervisor.observe(measurements, time.time())
+        if self._supervisor.status != before:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Publish the status, and write what changed into the trial's events."""
+        assert self._supervisor is not None
+        status = self._supervisor.status
+        self.publish("supervisor/state", String(data=status.encode()))
+        self.health(status.reason, state=status.state.value, **({"against": self._against()} if status.state is State.IDLE else {}))
+        for t in self._supervisor.transitions[self._logged :]:
+            self._log("state", at=t.now, durable=True, before=t.before.value, after=t.after.value, reason=t.reason)
+            self._measured["overruns"] = 0
+            self.get_logger().info(f"{t.before.value} -> {t.after.value}: {t.reason}")
+        self._logged = len(self._supervisor.transitions)
+
+    def _log(self, kind: str, at: float | None = None, durable: bool = False, **fields: Any) -> None:
+        if self._events is not None:
+            self._events.write(kind, time.time_ns() if at is None else round(at * 1e9), durable=durable, **fields)
+
+
+def main() -> int:
+    """Run the node."""
+    return run(SupervisorNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
