@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Tuple
 
 import numpy as np
 
@@ -69,10 +69,10 @@ def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, Any
     """Write an ``.npz`` of ``arrays`` and a JSON ``header`` (kept as the array ``header`` of UTF-8 bytes)."""
     text = json.dumps(dict(header), allow_nan=False).encode("utf-8")
     with replacing(Path(path)) as temporary, open(temporary, "wb") as f:
-        np.savez_compressed(f, header=np.frombuffer(text, dtype=np.uint8), **{k: np.asarray(v) for k, v in arrays.items()})
+        np.savez_compressed(f, allow_pickle=False, header=np.frombuffer(text, dtype=np.uint8), **{k: np.asarray(v) for k, v in arrays.items()})
 
 
-def read_arrays(path: Path) -> tuple:
+def read_arrays(path: Path) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     """Read what ``write_arrays`` wrote, or any ``.npz`` of plain arrays (its header is then empty).
 
     Returns:
@@ -93,7 +93,7 @@ def read_arrays(path: Path) -> tuple:
             remedy="copy or make the file again; pickled objects are refused because loading one runs its author's code.",
         ) from None
     raw = arrays.pop("header", None)
-    header: dict = {}
+    header: Dict[str, Any] = {}
     if raw is not None:
         try:
             header = json.loads(np.asarray(raw).astype(np.uint8).tobytes().decode("utf-8"))

@@ -97,7 +97,8 @@ def _inputs(reference: Reference) -> tuple[Any, ...]:
 def show(console: Console, reference: Reference) -> None:
     """Print the diagnosis."""
     d = reference.diagnosis
-    table = Table(title=f"{reference.name}: {d['steps']} steps, {d['duration_s']:.1f} s, {reference.time_scale:.2f} times the recorded duration", show_header=False)
+    title = f"{reference.name}: {d['steps']} steps, {d['duration_s']:.1f} s, {reference.time_scale:.2f} times the recorded duration"
+    table = Table(title=title, show_header=False)
     gaps = ", ".join(f"{f} {1e3 * g:.1f}" for f, g in d["contact_gap_m"].items())
     rows = [
         ("keypoint error", f"{1e3 * d['keypoint_error_m']:.1f} mm (fingertips {1e3 * d['fingertip_error_m']:.1f} mm)"),

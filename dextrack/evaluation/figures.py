@@ -38,6 +38,9 @@ _STYLE: dict[Any, Any] = {
     "lines.solid_capstyle": "round",
 }
 
+_NOTE: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8.5}
+"""Small print in a diagram."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
@@ -52,7 +55,7 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """A horizontal line: a threshold."""
+    """A horizontal line: a threshold. A panel gives them from the lowest up."""
 
     value: float
     """In the panel's unit."""
@@ -86,7 +89,7 @@ def over_time(name: str, time: Floats, panels: Sequence[Panel], shaded: NDArray[
         for at, label in marks:
             for axes in rows:
                 axes.axvline(at, color=LINE, linewidth=0.8, linestyle=(0, (1, 2)))
-            rows[0].annotate(label, (at, 1.0), xycoords=("data", "axes fraction"), xytext=(2, 2), textcoords="offset points", fontsize=8.5, va="bottom")
+            rows[0].annotate(label, (at, 1.0), xycoords=("data", "axes fraction"), xytext=(2, 2), **_NOTE, va="bottom")
         rows[-1].set_xlabel("time in the run, s")
         rows[-1].set_xlim(float(time[0]), float(time[-1]) if len(time) > 1 else float(time[0]) + 1.0)
         return _svg(figure, name)
@@ -95,26 +98,19 @@ def over_time(name: str, time: Floats, panels: Sequence[Panel], shaded: NDArray[
 def _draw(axes: Axes, time: Floats, panel: Panel, shaded: NDArray[np.bool_] | None) -> None:
     for curve in panel.curves:
         axes.plot(time, curve.values, color=curve.colour, linestyle="--" if curve.dashed else "-", label=curve.label)
-    top = max([float(np.nanmax(c.values)) for c in panel.curves if np.isfinite(c.values).any()] + [0.0])
+    measured = max([float(np.nanmax(c.values)) for c in panel.curves if np.isfinite(c.values).any()] + [0.0])
+    # The lowest threshold is always drawn; others only where they would not flatten the curves, and named at the edge otherwise.
+    top = max([measured, *(level.value for level in panel.levels[:1])])
+    above = []
     for level in panel.levels:
-        # A threshold far above everything measured would flatten the curves; it is then named at the edge instead of drawn.
-        if level.value <= 4.0 * top:
+        if level.value <= 1.6 * top:
             top = max(top, level.value)
             axes.axhline(level.value, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
-            axes.annotate(
-                level.label, (1.0, level.value), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points", fontsize=8.5, ha="right"
-            )
+            axes.annotate(level.label, (1.0, level.value), xycoords=("axes fraction", "data"), xytext=(-2, 2), **_NOTE, ha="right")
         else:
-            axes.annotate(
-                f"{level.label}: above the diagram",
-                (1.0, 1.0),
-                xycoords="axes fraction",
-                xytext=(-2, -2),
-                textcoords="offset points",
-                fontsize=8.5,
-                ha="right",
-                va="top",
-            )
+            above.append(level.label)
+    if above:
+        axes.annotate("further up: " + ", ".join(above), (1.0, 1.0), xycoords="axes fraction", xytext=(-2, 0), **_NOTE, ha="right")
     axes.set_ylim(0.0, 1.18 * top if top > 0.0 else 1.0)
     if shaded is not None and shaded.any():
         axes.fill_between(time, 0.0, 1.0, where=shaded.tolist(), transform=axes.get_xaxis_transform(), color=SHADE, linewidth=0.0, zorder=0)
@@ -132,9 +128,7 @@ def histogram(name: str, values: Floats, nominal: float, xlabel: str) -> str:
         last = 2.0 * nominal
         axes.hist(np.clip(values, 0.0, last), bins=np.linspace(0.0, last, 61).tolist(), color=TRIAL, alpha=0.85)
         axes.axvline(nominal, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
-        axes.annotate(
-            f"nominal {nominal:.2f}", (nominal, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -2), textcoords="offset points", fontsize=8.5, va="top"
-        )
+        axes.annotate(f"nominal {nominal:.2f}", (nominal, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -2), **_NOTE, va="top")
         axes.set_yscale("log")
         axes.set_ylim(bottom=0.7)
         axes.set_xlim(0.0, last)

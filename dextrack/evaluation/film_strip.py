@@ -29,6 +29,8 @@ JUDGED = ("trial", "demonstration")
 """Rows whose object is compared with the reference's."""
 MOVED = 0.005
 """An object has moved when its position changed by this, m."""
+GHOST_FROM = (0.015, float(np.deg2rad(12.0)))
+"""Distance, m, and angle, rad, from which the place where the object should be is drawn too: nearer, it would only tint the object."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +115,20 @@ def film_strip(rows: Sequence[Motion], obj: ObjectSpec, keys: Sequence[KeyFrame]
 
 
 def _take(stage: Stage, camera: Camera, motion: Motion, frame: int, ghost: Motion | None, time: float) -> Image:
-    at = None if ghost is None else ghost.frame(time)
-    stage.show(motion, frame, None if ghost is None or at is None else (ghost.object_position_w[at], ghost.object_quaternion_w[at]))
+    wanted = None
+    if ghost is not None:
+        at = ghost.frame(time)
+        off, turn = _error(motion, frame, ghost, at)
+        if off > GHOST_FROM[0] or turn > GHOST_FROM[1]:
+            wanted = ghost.object_position_w[at], ghost.object_quaternion_w[at]
+    stage.show(motion, frame, wanted)
     return stage.picture(camera, None if motion.keypoints_w is None else motion.keypoints_w[frame])
+
+
+def _error(motion: Motion, frame: int, ghost: Motion, at: int) -> tuple[float, float]:
+    """Distance, m, and angle, rad, between the objects of two motions."""
+    distance = float(np.linalg.norm(motion.object_position_w[frame] - ghost.object_position_w[at]))
+    return distance, float(rotations.angle(motion.object_quaternion_w[frame], ghost.object_quaternion_w[at]))
 
 
 def _note(motion: Motion, frame: int, obj: ObjectSpec, ghost: Motion | None, time: float) -> str:
@@ -124,10 +137,8 @@ def _note(motion: Motion, frame: int, obj: ObjectSpec, ghost: Motion | None, tim
     text = f"{100 * max(up, 0.0):.0f} cm up"
     if ghost is None:
         return text
-    at = ghost.frame(time)
-    off = float(np.linalg.norm(position - ghost.object_position_w[at]))
-    turn = float(np.rad2deg(rotations.angle(quaternion, ghost.object_quaternion_w[at])))
-    return f"{text}, off by {100 * off:.1f} cm, {turn:.0f}°"
+    off, turn = _error(motion, frame, ghost, ghost.frame(time))
+    return f"{text}, off by {100 * off:.1f} cm, {np.rad2deg(turn):.0f}°"
 
 
 def _compose(strip: FilmStrip) -> Image:
@@ -149,5 +160,9 @@ def _compose(strip: FilmStrip) -> Image:
         for column, picture in enumerate(strip.pictures[row]):
             x = left + column * (width + gap)
             canvas.paste(Picture.fromarray(picture), (x, y))
-            draw.text((x + round(12 * scale), y + height - round(10 * scale)), strip.notes[row][column], fill="#333333", font=font, anchor="ls")
+            corner = (x + round(10 * scale), y + height - round(10 * scale))
+            around = draw.textbbox(corner, strip.notes[row][column], font=font, anchor="ls")
+            draw.rectangle((around[0] - 5, around[1] - 4, around[2] + 5, around[3] + 4), fill="white")
+            draw.text(corner, strip.notes[row][column], fill="#222222", font=font, anchor="ls")
+
     return np.asarray(canvas)

@@ -43,7 +43,8 @@ figure > svg { width:100%; height:auto; display:block; max-width:960px; } svg te
 .strip th { font-weight:600; font-size:.87rem; padding:.1rem; } .strip tr > th:first-child { width:1.9rem; }
 .strip tbody th { writing-mode:vertical-rl; transform:rotate(180deg); color:#fff; border-radius:4px; text-align:center; }
 .strip td { padding:0; position:relative; } .strip img { width:100%; height:auto; display:block; border-radius:4px; }
-.strip span { position:absolute; left:.45rem; bottom:.25rem; color:#22262b; font-size:.75rem; }
+.strip span { position:absolute; left:.3rem; bottom:.3rem; padding:0 .35rem; border-radius:3px;
+  background:rgba(255,255,255,.82); color:#1f2328; font-size:.72rem; }
 table.facts { border-collapse:collapse; width:100%; font-size:.92rem; } .facts th { text-align:left; font-weight:600; }
 .facts th, .facts td { padding:.32rem .7rem .32rem 0; border-bottom:1px solid var(--line); vertical-align:top; }
 .facts td { overflow-wrap:anywhere; font-variant-numeric:tabular-nums; } .facts td:first-child { white-space:nowrap; color:var(--soft); }

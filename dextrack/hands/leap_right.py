@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 from dextrack_assets import path
 
 from dextrack.hands.spec import Fingertip, HandSpec, Keypoint, register
@@ -16,7 +18,7 @@ _THUMB_PAD = (0.0, -0.0495, -0.0145)
 _PAD_RADIUS = 0.0105
 
 
-def _keypoints() -> tuple:
+def _keypoints() -> Tuple[Keypoint, ...]:
     """Tips weigh most: they touch. The LEAP is larger than a hand, so joints along the fingers only guide."""
     points = [Keypoint("wrist", "palm_lower", (-0.095, -0.035, -0.0115), 0.3)]
     for human, suffix in FINGERS:

@@ -102,8 +102,9 @@ class HandSpec:
         """Check the shapes and the order of limits at construction."""
         n = len(self.finger_joints)
         for field in ("lower", "upper", "effort", "effort_max", "velocity", "rest"):
-            if len(getattr(self, field)) != n:
-                raise InputError("hand %s: field %s has %d values for %d joints." % (self.name, field, len(getattr(self, field)), n), remedy="correct the HandSpec.")
+            given = len(getattr(self, field))
+            if given != n:
+                raise InputError("hand %s: field %s has %d values for %d joints." % (self.name, field, given, n), remedy="correct the HandSpec.")
         if not all(lo <= r <= up for lo, r, up in zip(self.lower, self.rest, self.upper)):
             raise InputError("hand %s: the rest pose leaves the joint limits." % self.name, remedy="correct the HandSpec.")
 

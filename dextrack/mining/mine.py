@@ -60,7 +60,8 @@ def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None
     config = config or MineConfig()
     expected = reference.provenance.get("object")
     if expected is not None and expected != obj.digest:
-        raise InputError(f"object {obj.name}: its digest differs from the one that {reference.name} was retargeted with.", remedy="retarget the recording again.")
+        why = f"object {obj.name}: its digest differs from the one that {reference.name} was retargeted with."
+        raise InputError(why, remedy="retarget the recording again.")
     best: Demonstration | None = None
     for attempt in range(max(1, config.attempts)):
         tell = None if progress is None else (lambda done, error, attempt=attempt: progress(attempt, done, error))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,7 @@ class SignedDistance:
         out: torch.Tensor = distance(self, points_o)
         return out
 
-    def _arrays(self) -> dict:
+    def _arrays(self) -> Dict[str, Any]:
         return {"origin_o": self.origin_o, "spacing": np.float64(self.spacing), "values": self.values}
 
 

@@ -158,7 +158,7 @@ def _surface(obj: ObjectSpec, distance: SignedDistance, count: int, seed: int) -
     hulls = [trimesh.Trimesh(v, f).convex_hull for v, f in obj.parts]
     areas = np.array([h.area for h in hulls])
     counts = np.maximum(20, (2 * count * areas / areas.sum()).astype(int))
-    points = np.concatenate([trimesh.sample.sample_surface(h, c, seed=seed + i)[0] for i, (h, c) in enumerate(zip(hulls, counts))])
+    points = np.concatenate([trimesh.sample.sample_surface(h, c, seed=seed + i)[0] for i, (h, c) in enumerate(zip(hulls, counts, strict=True))])
     outside = np.abs(distance.query(points)[0]) < 0.0015
     points = points[outside] if outside.sum() > 100 else points
     _, gradient = distance.query(points)
@@ -201,7 +201,7 @@ def _oppose(
             if np.isfinite(score[k]):
                 chosen[f] = int(index[k])
                 gains.append(float(score[k]))
-        if gains and (total := float(np.mean(gains)) - cost) > best[0]:
+        if gains and (total := float(np.mean(gains) - cost)) > best[0]:
             best = (total, chosen)
     chosen = best[1]
     thumb = points[chosen["thumb"]]

@@ -85,7 +85,7 @@ def diagnose(
         "opposition": plan.opposition,
         "keypoint_error_m": float(keypoint_error.mean()),
         "fingertip_error_m": float(keypoint_error[:, tip_columns].mean()),
-        "contact_gap_m": {f: float(g) for f, g in zip(plan.fingers, gap.mean(axis=0))},
+        "contact_gap_m": {f: float(g) for f, g in zip(plan.fingers, gap.mean(axis=0), strict=True)},
         "penetration_max_m": float(penetration.max()),
         "penetration_first_m": float(penetration[0]),
         "table_clearance_m": float(heights.min()),

@@ -7,7 +7,7 @@ nothing inside the object or the table, smooth, within limits.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dextrack import __version__, rotations
 from dextrack.errors import RefusedError
-from dextrack.hands.kinematics import HandKinematics, collision_spheres, hinge_rotation
+from dextrack.hands.kinematics import HandKinematics, collision_spheres
 from dextrack.hands.spec import KEYPOINTS, HandSpec
 from dextrack.objects.distance import SignedDistance, signed_distance
 from dextrack.objects.spec import ObjectSpec
@@ -73,7 +73,8 @@ def retarget(
     """
     config = config or RetargetConfig()
     if recording.side != hand.side:
-        raise RefusedError(f"recording {recording.name}: it is of a {recording.side} hand, {hand.name} is a {hand.side} one.", remedy="choose a hand of that side.")
+        why = f"recording {recording.name}: it is of a {recording.side} hand, {hand.name} is a {hand.side} one."
+        raise RefusedError(why, remedy="choose a hand of that side.")
     distance = signed_distance(obj)
     motion = resample(recording, CONTROL_PERIOD, config.speed_limit)
     lowest = lowest_points(obj, motion.object_position_w, motion.object_quaternion_w)
@@ -81,10 +82,8 @@ def retarget(
     _refuse_hopeless(recording, plan)
     wrist_position, wrist_quaternion = _wrist_guess(motion.keypoints_w, hand)
     base = rotations.mean(wrist_quaternion)
-    theta0 = np.concatenate(
-        [wrist_position, np.unwrap(rotations.to_hinges(rotations.multiply(rotations.conjugate(base), wrist_quaternion)), axis=0), np.tile(_half_closed(hand), (len(lowest), 1))],
-        axis=1,
-    )
+    hinges = np.unwrap(rotations.to_hinges(rotations.multiply(rotations.conjugate(base), wrist_quaternion)), axis=0)
+    theta0 = np.concatenate([wrist_position, hinges, np.tile(_half_closed(hand), (len(lowest), 1))], axis=1)
     problem = _Problem(hand, base, distance, motion, plan, config)
     theta = problem.solve(theta0, progress)
     return Reference(
@@ -160,7 +159,7 @@ class _Problem:
         self._human = torch.as_tensor(motion.keypoints_w[:, [KEYPOINTS.index(k.human) for k in hand.keypoints]])
         self._rotation = torch.as_tensor(rotations.to_matrix(motion.object_quaternion_w))
         self._position = torch.as_tensor(motion.object_position_w)
-        centres = np.array([p + tips[f].radius * m for f, p, m in zip(plan.fingers, plan.points_o, plan.normals_o)])
+        centres = np.array([p + tips[f].radius * m for f, p, m in zip(plan.fingers, plan.points_o, plan.normals_o, strict=True)])
         self._contacts = torch.as_tensor(centres)
         self._contact_weights = torch.as_tensor(plan.weights)
         weight = torch.tensor([k.weight for k in hand.keypoints], dtype=torch.float64).repeat(len(motion.keypoints_w), 1)
@@ -180,7 +179,7 @@ class _Problem:
         """Scalar cost of ``theta``."""
         c = self._config
         points = self._kinematics.points(theta, self._bodies, self._offsets)
-        keys, pads, spheres = torch.split(points, self._counts, dim=1)
+        keys, pads, spheres = torch.split(points, list(self._counts), dim=1)
         total = (self._keypoint_weights * ((keys - self._human) ** 2).sum(-1)).sum(1).mean() / c.keypoint_scale**2
         pads_o = self._to_object(pads)
         total = total + (self._contact_weights * ((pads_o - self._contacts) ** 2).sum(-1)).sum(1).mean() / c.contact_scale**2
@@ -225,10 +224,10 @@ class _Problem:
             def closure(optimiser: torch.optim.LBFGS = optimiser) -> torch.Tensor:
                 optimiser.zero_grad()
                 value = self.cost(x * scale)
-                value.backward()  # type: ignore[no-untyped-call]
+                value.backward()
                 return value
 
-            optimiser.step(closure)  # type: ignore[no-untyped-call]
+            optimiser.step(closure)
             if progress:
                 progress(min(1.0, (done + chunk) / self._config.iterations))
         theta: Floats = torch.clamp((x * scale).detach(), self._lower, self._upper).numpy()

@@ -7,6 +7,7 @@ from typing import Optional
 import mujoco
 import mujoco.batch
 import numpy as np
+from numpy.typing import NDArray
 
 from dextrack import rotations
 from dextrack.hands.spec import HandSpec
@@ -54,8 +55,8 @@ class MujocoBackend:
         if hand_velocity is not None:
             self._qvel[np.ix_(ids, self.scene.hand_dof)] = hand_velocity
         self._ctrl[ids] = hand if targets is None else targets
-        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
         self._warnings[ids] = self._warning_count()[ids]
+        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
 
     def step(self, targets: Floats) -> None:
         """See ``Backend.step``."""
@@ -93,10 +94,11 @@ class MujocoBackend:
         finite = np.isfinite(self._qpos).all(axis=1) & np.isfinite(self._qvel).all(axis=1)
         return np.flatnonzero(~finite | (self._warning_count() > self._warnings))
 
-    def _warning_count(self) -> np.ndarray:
+    def _warning_count(self) -> NDArray[np.int64]:
         """Bad positions, velocities or accelerations that the engine met, per world (a warning is its last argument and its count)."""
         kinds = [mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC]
-        return np.asarray(self._batch.warning)[:, [int(k) for k in kinds], 1].sum(axis=1)
+        counts: NDArray[np.int64] = np.asarray(self._batch.warning, dtype=np.int64)[:, [int(k) for k in kinds], 1].sum(axis=1)
+        return counts
 
     def close(self) -> None:
         """See ``Backend.close``: the batch's threads end with it."""

@@ -92,9 +92,11 @@ class MyoDM:
     def _complete(self, folder: Path) -> bool:
         """Whether an installation by this converter from this source has finished, and nothing has happened to it since."""
         manifest = Manifest.load(folder)
-        if manifest is None or (manifest.source, manifest.converter) != (self._source, CONVERTER):
-            return False
-        return not check(folder).problems
+        return manifest is not None and self._made(manifest) and not check(folder).problems
+
+    def _made(self, manifest: Manifest) -> bool:
+        """Whether this converter made ``manifest`` from this source."""
+        return (manifest.source, manifest.converter) == (self._source, CONVERTER)
 
     def _convert(self, unpacked: Path, folder: Path, progress: Progress) -> Manifest:
         """Convert every object, then every recording; what an earlier run left whole is kept."""
@@ -102,15 +104,17 @@ class MyoDM:
         motions = sorted((unpacked / MOTIONS).glob("MyoHand_*.npz"))
         if not shapes or not motions:
             raise InputError(f"{self._requirement}: the wheel holds no objects or no motions.", remedy="use the version named above.")
+        before = Manifest.load(folder)
+        known = before if before is not None and self._made(before) else Manifest(self.name, self._source, CONVERTER, {}, {})
         specs: dict[str, ObjectSpec] = {}
         for shape in progress.track(shapes, description="objects"):
-            specs[shape.name] = self._object(shape, folder / "objects" / f"{shape.name}.npz")
+            specs[shape.name] = self._object(shape, folder / "objects" / f"{shape.name}.npz", known.objects.get(shape.name))
         hand: MyoHand | None = None
         recordings: dict[str, str] = {}
         for motion in progress.track(motions, description="recordings"):
             name = motion.stem.removeprefix("MyoHand_")
             path = folder / "recordings" / f"{name}.npz"
-            made = self._kept(Recording, path)
+            made = self._kept(Recording, path, known.recordings.get(name))
             if made is None:
                 spec = specs.get(name.split("_")[0])
                 if spec is None:
@@ -121,21 +125,21 @@ class MyoDM:
             recordings[name] = made.digest
         return Manifest(self.name, self._source, CONVERTER, recordings, {name: spec.digest for name, spec in specs.items()})
 
-    def _kept(self, kind: Any, path: Path) -> Any:
-        """The file at ``path`` if this converter made it from this source and it is whole, else None."""
+    def _kept(self, kind: Any, path: Path, digest: str | None) -> Any:
+        """The file at ``path`` if this converter made it from this source, and it is whole and has the ``digest`` (None: unknown yet); else None."""
         try:
             made = kind.load(path)
         except InputError:
             return None
         mark = made.source if kind is ObjectSpec else made.provenance.get("converter")
-        return made if mark == self._mark() else None
+        return made if mark == self._mark() and digest in (None, made.digest) else None
 
     def _mark(self) -> str:
         return f"{self._source}; converter {CONVERTER}"
 
-    def _object(self, shape: Path, path: Path) -> ObjectSpec:
+    def _object(self, shape: Path, path: Path, digest: str | None) -> ObjectSpec:
         """Convert the object in the folder ``shape``, or take the file that is there."""
-        kept: ObjectSpec | None = self._kept(ObjectSpec, path)
+        kept: ObjectSpec | None = self._kept(ObjectSpec, path, digest)
         if kept is not None:
             return kept
         mesh = _mesh(shape / f"{shape.name}.stl")

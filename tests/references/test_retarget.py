@@ -1,0 +1,99 @@
+"""Retargeting: the hand grasps where the recording's did, within limits, without touching what it must not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mujoco
+import numpy as np
+import pytest
+
+from dextrack.errors import RefusedError
+from dextrack.hands import load_hand
+from dextrack.references.reference import Reference
+from dextrack.references.resample import resample
+from dextrack.references.retarget import RetargetConfig, retarget
+from dextrack.sim import build_scene
+from tests import synthetic
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return retarget(synthetic.recording(), synthetic.box(), load_hand("leap_right"), RetargetConfig(iterations=150))
+
+
+def test_fingertips_touch_the_box_while_it_is_held(reference: Reference) -> None:
+    """The engine's own distances, not the voxel grid that retargeting used, say that the pads lie on the surface."""
+    hand = load_hand(reference.hand_name)
+    scene = build_scene(hand, reference.base_quaternion_w, synthetic.box())
+    data = mujoco.MjData(scene.model)
+    n = reference.diagnosis["onset"] + 10
+    data.qpos[:] = scene.qpos(reference.hand[n], reference.object_position_w[n], reference.object_quaternion_w[n])
+    mujoco.mj_kinematics(scene.model, data)
+    half = np.array(synthetic.SIZE) / 2
+    for finger in reference.diagnosis["fingers"]:
+        local = data.site(finger + "_tip").xpos - reference.object_position_w[n]
+        outside = np.linalg.norm(np.maximum(np.abs(local) - half, 0.0))
+        radius = next(f.radius for f in hand.fingertips if f.finger == finger)
+        assert abs(outside - radius) < 0.003, finger
+
+
+def test_thumb_opposes_fingers(reference: Reference) -> None:
+    assert "thumb" in reference.diagnosis["fingers"] and len(reference.diagnosis["fingers"]) >= 3
+    assert reference.diagnosis["opposition"] > 0.9
+
+
+def test_first_frame_is_clear_and_limits_hold(reference: Reference) -> None:
+    hand = load_hand(reference.hand_name)
+    scene = build_scene(hand, reference.base_quaternion_w, synthetic.box())
+    data = mujoco.MjData(scene.model)
+    data.qpos[:] = scene.qpos(reference.hand[0], reference.object_position_w[0], reference.object_quaternion_w[0])
+    mujoco.mj_forward(scene.model, data)
+    touching = [c for c in range(data.ncon) if scene.model.body("object").id in scene.model.geom_bodyid[data.contact[c].geom]]
+    others = {int(b) for c in touching for b in scene.model.geom_bodyid[data.contact[c].geom]} - {scene.model.body("object").id}
+    assert others <= {0}, "only the table touches the object in the first frame"
+    lower, upper = hand.limits()
+    assert (reference.hand >= lower - 1e-9).all() and (reference.hand <= upper + 1e-9).all()
+    assert np.abs(reference.hand[:, 4]).max() < np.radians(60.0)
+
+
+def test_resampling_follows_the_stamps() -> None:
+    """Uneven stamps and another rate give the same motion: compared with the closed form of the synthetic lift."""
+    full = synthetic.recording(200.0)
+    keep = np.sort(np.random.default_rng(0).choice(len(full.time), 300, replace=False))
+    keep[0], keep[-1] = 0, len(full.time) - 1
+    fields = ("time", "keypoints_w", "object_position_w", "object_quaternion_w")
+    uneven = dataclasses.replace(full, **{k: getattr(full, k)[np.unique(keep)] for k in fields})
+    motion = resample(uneven, 1 / 60, 0.0)
+    at = np.arange(len(motion.object_position_w)) / 60
+    u = np.clip((at - 1.2) / 0.8, 0.0, 1.0)
+    assert np.abs(motion.object_position_w[:, 2] - (0.04 + 0.1 * u * u * (3 - 2 * u))).max() < 0.003
+    assert motion.time_scale == 1.0
+
+
+def test_fast_motion_is_slowed_and_the_factor_recorded() -> None:
+    motion = resample(synthetic.recording(), 1 / 60, 0.05)
+    # The lift's peak speed is 1.5 * 0.1 m / 0.8 s; the approach's 1.5 * 0.08 / 0.6.
+    assert motion.time_scale == pytest.approx(1.5 * 0.08 / 0.6 / 0.05, rel=0.1)
+    speed = np.linalg.norm(np.diff(motion.object_position_w, axis=0), axis=1).max() * 60
+    assert speed < 0.055
+
+
+def test_reference_round_trips_and_carries_digests(reference: Reference, tmp_path) -> None:
+    path = tmp_path / "box_lift.npz"
+    reference.save(path)
+    again = Reference.load(path)
+    assert again.digest == reference.digest and again.diagnosis == reference.diagnosis
+    assert again.provenance["recording"] == synthetic.recording().digest
+
+
+def test_hopeless_input_is_refused_with_its_reason() -> None:
+    hand, obj, good = load_hand("leap_right"), synthetic.box(), synthetic.recording()
+    with pytest.raises(RefusedError, match="left hand"):
+        retarget(dataclasses.replace(good, side="left"), obj, hand)
+    still = dataclasses.replace(good, object_position_w=np.tile(good.object_position_w[:1], (len(good.time), 1)))
+    with pytest.raises(RefusedError, match="never moves"):
+        retarget(still, obj, hand)
+    far = dataclasses.replace(good, keypoints_w=good.keypoints_w + np.array([0.3, 0.0, 0.0]))
+    with pytest.raises(RefusedError, match="within reach"):
+        retarget(far, obj, hand)
