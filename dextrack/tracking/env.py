@@ -1,0 +1,280 @@
+"""The environment: a tracking task in many worlds of a backend, stepped together.
+
+A step is: action -> target -> one control period of physics -> reward on s_{n+1} -> episodes that ended begin again -> observation. There is no
+loop over worlds, and what a step needs is allocated once. Physics is in double precision, the task in single.
+
+A world whose physics diverged, or whose action is not finite, is contained: its step is worth 0, it is flagged ``terminated`` and reported in
+``StepInfo.bad_worlds``, and it begins again like any other. The others do not notice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dextrack.errors import InputError, SimulationError
+from dextrack.hands import HandSpec
+from dextrack.sim import Backend, Physics, make_backend
+from dextrack.tracking import action, observation, reward, termination
+from dextrack.tracking.config import TrackingConfig
+from dextrack.tracking.start import Starts
+from dextrack.tracking.task import Expert, TrackingTask
+
+Ints = NDArray[np.intp]
+
+
+@dataclasses.dataclass(frozen=True)
+class StepInfo:
+    """What a step says besides observation, reward and done. Tensors of W worlds may be overwritten by the next step."""
+
+    time_outs: Tensor
+    """Flags (W,): the episode was cut off rather than ended; bootstrap its value with ``final_observation``."""
+    terms: dict[str, Tensor]
+    """The reward's weighted terms by name, (W,) each; not those of bad worlds."""
+    bad_worlds: Ints
+    """Worlds that were contained in this step."""
+    final_worlds: Tensor
+    """Indices (n,) of the worlds whose episode ended in this step."""
+    final_observation: Tensor
+    """Their last observations, (n, size), before they began again."""
+
+
+class TrackingEnv:
+    """See the module's docstring. Actions are (W, 22) in [-1, 1], observations (W, ``layout.size``)."""
+
+    def __init__(
+        self,
+        task: TrackingTask,
+        hand: HandSpec,
+        backend: Backend,
+        config: TrackingConfig | None = None,
+        expert: Expert | None = None,
+        object_feature: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Put ``task`` into all worlds of ``backend``; call ``reset`` before the first step.
+
+        Args:
+            task: reference, object, baseline.
+            hand: the robot hand.
+            backend: holds the object and the reference's base frame (``make_tracking_env`` sees to it).
+            config: the task's configuration; the paper's when None.
+            expert: where episodes that start mid-sequence take their states and residuals from; None: from the reference, with no residual.
+            object_feature: (config.observation.object_feature,); None: zeros, which suits a tracker of one object.
+            seed: of the frames that episodes start at.
+
+        Raises:
+            InputError: joints of reference, hand and backend differ, or the period does, or the feature does not fit.
+        """
+        config = config or TrackingConfig()
+        if not task.reference.joint_names == hand.joint_names == tuple(backend.joint_names):
+            raise InputError(f"task {task.reference.name}: its joints are not those of {hand.name}.", remedy="retarget the recording to this hand.")
+        if abs(task.reference.period - backend.period) > 1e-9:
+            raise InputError(
+                f"task {task.reference.name}: its period is {task.reference.period:.6g} s, the backend's {backend.period:.6g} s.",
+                remedy="set physics.period, or resample the reference.",
+            )
+        self.task, self.hand, self.backend, self.config = task, hand, backend, config
+        self.n_worlds, self.n_steps = backend.n_worlds, task.reference.n_steps
+        self.layout = observation.make_layout(config.observation, hand.joint_names, [f.finger for f in hand.fingertips])
+        self.observation_size, self.action_size = self.layout.size, hand.dof
+        self.bad_count = 0
+        """Worlds contained since the environment was made."""
+        self._starts = Starts(task, hand, config, expert, seed)
+        self._weights = reward.hand_weights(config.reward, hand.dof)
+        self._allocate(object_feature)
+
+    def _allocate(self, object_feature: Tensor | None) -> None:
+        w, dof, tips = self.n_worlds, self.hand.dof, len(self.hand.fingertips)
+        size = self.config.observation.object_feature
+        feature = torch.zeros(size) if object_feature is None else torch.as_tensor(object_feature, dtype=torch.float32)
+        if feature.shape != (size,) or not torch.isfinite(feature).all():
+            raise InputError(
+                f"object feature: it is not a finite vector of {size} numbers.", remedy="encode the object again, or set observation.object_feature."
+            )
+        reference, starts = self.task.reference, self._starts
+        goal = np.concatenate([reference.hand, reference.object_position_w, reference.object_quaternion_w], axis=1)
+        following = np.concatenate([goal[1:], goal[-1:]])
+        # One row per frame n: what a step from n aims at and adds to, so that one gather serves a step.
+        self._rows = torch.as_tensor(np.concatenate([following, starts.baseline.numpy()], axis=1), dtype=torch.float32)
+        self._rows[:, : dof + 7] = observation.canonical(self._rows[:, : dof + 7])
+        self._row = torch.zeros(w, dof + 7 + dof)
+        self._feature = feature.repeat(w, 1)
+        self._state, self._previous = torch.zeros(w, dof + 7), torch.zeros(w, dof + 7)
+        self._velocity = torch.zeros(w, dof + 6)
+        self._tips = torch.zeros(w, tips, 3)
+        self._target = torch.zeros(w, dof)
+        self._delta = torch.zeros(w, dof, dtype=torch.float64)
+        self._frame, self._age = torch.zeros(w, dtype=torch.int64), torch.zeros(w, dtype=torch.int64)
+        self._observation = torch.zeros(w, self.layout.size)
+        self._ready = False
+
+    @property
+    def frame(self) -> Tensor:
+        """Frame n of the reference that each world is at, (W,)."""
+        return self._frame
+
+    @property
+    def state(self) -> Tensor:
+        """s_n of each world: theta, object position, object quaternion, (W, 22 + 7), single precision; the next step overwrites it."""
+        return self._state
+
+    def reset(self, frames: Tensor | int | None = None) -> Tensor:
+        """Begin every world's episode and return the observations (W, size).
+
+        Args:
+            frames: start frames, (W,) or one for all, in [0, N); None: as the configuration says.
+        """
+        worlds = np.arange(self.n_worlds)
+        self._begin(worlds, None if frames is None else torch.as_tensor(frames).expand(self.n_worlds).to(torch.int64))
+        self._ready = True
+        return self._observe()
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, StepInfo]:
+        """Advance every world by one control period.
+
+        Args:
+            actions: (W, 22); components beyond [-1, 1] count as the nearest of the two.
+
+        Returns:
+            (observations (W, size), which the next step overwrites; rewards (W,); done flags (W,), time-outs included; ``StepInfo``).
+        """
+        if not self._ready:
+            raise SimulationError("environment: step() was called before reset().", remedy="reset it first.")
+        starts = self._starts
+        targets, self._delta = action.accumulate(self._delta, actions, starts.baseline[self._frame], starts.step, starts.lower, starts.upper)
+        spoiled = self._hold_where_not_finite(targets)
+        self.backend.step(targets.numpy())
+        self._target.copy_(targets)
+        self._frame += 1
+        self._age += 1
+        bad = self.backend.bad_worlds()
+        bad = np.union1d(bad, spoiled) if len(spoiled) else bad
+        self._previous, self._state = self._state, self._previous
+        self._sense()
+        total, terms, ended, time_outs = self._judge(bad)
+        done = ended | time_outs
+        final_worlds, final_observation = self._end(done, bad)
+        self.bad_count += len(bad)
+        return self._observation, total, done, StepInfo(time_outs, terms, bad, final_worlds, final_observation)
+
+    def _hold_where_not_finite(self, targets: Tensor) -> Ints:
+        """Give worlds whose action is not finite their last target, and return them."""
+        if np.isfinite(targets.numpy().sum()):
+            return np.empty(0, dtype=np.intp)
+        spoiled = np.flatnonzero(~torch.isfinite(targets).all(dim=1).numpy())
+        targets[spoiled] = self._target[spoiled].double()
+        self._delta[spoiled] = 0.0
+        return spoiled
+
+    def _judge(self, bad: Ints) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
+        """(reward, its terms, terminations, time-outs) of the states just sensed, against the goals that were in the last observation."""
+        dof, s, g = self.hand.dof, self._state, self._row
+        p, goal_p = s[:, dof : dof + 3], g[:, dof : dof + 3]
+        total, terms = reward.reward(self.config.reward, self._weights, s[:, :dof], g[:, :dof], p, goal_p, s[:, dof + 3 :], g[:, dof + 3 : dof + 7], self._tips)
+        ended = termination.terminated(self.config.termination, p, goal_p)
+        ended = torch.zeros_like(self._frame, dtype=torch.bool) if ended is None else ended
+        time_outs = termination.timed_out(self.config.termination, self._frame, self._age, self.n_steps)
+        if len(bad):
+            total[bad] = 0.0
+            ended[bad] = True
+        # What ended by itself was not cut off.
+        return total, terms, ended, time_outs & ~ended
+
+    def _end(self, done: Tensor, bad: Ints) -> tuple[Tensor, Tensor]:
+        """Observe, and begin again the worlds that are ``done``; (those worlds, their last observations)."""
+        worlds = done.nonzero().squeeze(1)
+        if len(bad):
+            # The last observation of a contained world is of its last state that was finite.
+            self._state[bad], self._tips[bad], self._velocity[bad] = self._previous[bad], 0.0, 0.0
+        self._observe()
+        if not len(worlds):
+            return worlds, self._observation[:0]
+        final = self._observation[worlds]
+        self._begin(worlds.numpy(), None)
+        self._observe()
+        return worlds, final
+
+    def _begin(self, worlds: Ints, frames: Tensor | None) -> None:
+        """Put ``worlds`` at the start of an episode and sense it; the states of others have not changed since they were sensed."""
+        start = self._starts.draw(len(worlds), frames)
+        self.backend.reset(start.hand, start.object_position_w, start.object_quaternion_w, worlds, start.hand_velocity, start.targets)
+        self._frame[worlds] = start.frame
+        self._age[worlds] = 0
+        self._delta[worlds] = torch.as_tensor(start.delta)
+        self._target[worlds] = torch.as_tensor(start.targets, dtype=torch.float32)
+        self._previous[worlds] = torch.as_tensor(start.previous, dtype=torch.float32)
+        self._sense()
+
+    def _sense(self) -> None:
+        """Read the backend into the preallocated tensors."""
+        s, dof = self.backend.state(), self.hand.dof
+        state = self._state.numpy()
+        state[:, :dof], state[:, dof : dof + 3], state[:, dof + 3 :] = s.hand, s.object_position_w, s.object_quaternion_w
+        self._tips.numpy()[:] = s.tips_w
+        if self.config.observation.velocity == "engine":
+            v = self._velocity.numpy()
+            v[:, :dof], v[:, dof : dof + 3], v[:, dof + 3 :] = s.hand_velocity, s.object_linear_velocity_w, s.object_angular_velocity_w
+
+    def _observe(self) -> Tensor:
+        """Write the observations of all worlds at their frames."""
+        split = self.hand.dof + 7
+        torch.index_select(self._rows, 0, self._frame, out=self._row)
+        velocity = self._velocity
+        if self.config.observation.velocity == "finite difference":
+            velocity = observation.velocity_between(self._previous, self._state, self.backend.period)
+        sensed = observation.Sensed(self._state, velocity, self._row[:, :split], self._row[:, split:], self._target, self._tips, self._feature)
+        return observation.observe(self.config.observation, sensed, self._observation)
+
+
+MakeEnvironment = Callable[..., TrackingEnv]
+_ENVIRONMENTS: dict[str, MakeEnvironment] = {}
+
+
+def register_environment(name: str) -> Callable[[MakeEnvironment], MakeEnvironment]:
+    """Decorator that puts ``make(task, hand, backend=..., n_worlds=..., ...)`` under ``name`` in the registry."""
+
+    def add(make: MakeEnvironment) -> MakeEnvironment:
+        _ENVIRONMENTS[name] = make
+        return make
+
+    return add
+
+
+def environment_names() -> tuple[str, ...]:
+    """Names of the registered environments."""
+    return tuple(sorted(_ENVIRONMENTS))
+
+
+def make_environment(name: str, task: TrackingTask, hand: HandSpec, **options: object) -> TrackingEnv:
+    """Make the environment ``name``; ``options`` as its maker's.
+
+    Raises:
+        InputError: no such environment.
+    """
+    if name not in _ENVIRONMENTS:
+        raise InputError(f"environment {name!r} is not known.", remedy=f"choose one of: {', '.join(environment_names())}.")
+    return _ENVIRONMENTS[name](task, hand, **options)
+
+
+@register_environment("tracking")
+def make_tracking_env(
+    task: TrackingTask,
+    hand: HandSpec,
+    backend: str = "mujoco",
+    physics: Physics | None = None,
+    n_worlds: int = 1,
+    n_threads: int = 0,
+    config: TrackingConfig | None = None,
+    expert: Expert | None = None,
+    object_feature: Tensor | None = None,
+    seed: int = 0,
+) -> TrackingEnv:
+    """The ``tracking`` entry of the registry: a ``TrackingEnv`` over a new backend of the task's object and base frame."""
+    worlds = make_backend(backend, hand, task.reference.base_quaternion_w, task.object, physics=physics, n_worlds=n_worlds, n_threads=n_threads)
+    return TrackingEnv(task, hand, worlds, config, expert, object_feature, seed)

@@ -1,0 +1,93 @@
+"""Where episodes start: at the reference's first frame, or mid-sequence with the expert's state and accumulated residual."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dextrack.errors import InputError
+from dextrack.hands import HandSpec
+from dextrack.tracking import action
+from dextrack.tracking.config import TrackingConfig
+from dextrack.tracking.task import Expert, TrackingTask
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Starts of n worlds. World frame, SI units, wxyz."""
+
+    frame: Tensor
+    """Frame of the reference, (n,)."""
+    hand: Floats
+    """theta, (n, 22)."""
+    hand_velocity: Floats
+    """(n, 22)."""
+    object_position_w: Floats
+    """(n, 3)."""
+    object_quaternion_w: Floats
+    """(n, 4)."""
+    targets: Floats
+    """The target held on arrival, (n, 22): the a of the frame before."""
+    delta: Floats
+    """The residual accumulated on arrival, (n, 22)."""
+    previous: Floats
+    """The state one period before, (n, 22 + 7); at frame 0 the same state, because nothing moves."""
+
+
+class Starts:
+    """Draws the starts of a task's episodes, and holds the constants of its residual action."""
+
+    def __init__(self, task: TrackingTask, hand: HandSpec, config: TrackingConfig, expert: Expert | None, seed: int) -> None:
+        """Prepare every frame's start.
+
+        Raises:
+            InputError: the expert's arrays do not fit the reference.
+        """
+        reference, period = task.reference, task.reference.period
+        lower, upper = hand.limits()
+        self.lower, self.upper = torch.as_tensor(lower), torch.as_tensor(upper)
+        self.step = action.step_sizes(config.action, hand.joint_names, period)
+        self.baseline = action.baseline_rows(torch.as_tensor(task.baseline_hand), self.lower, self.upper, config.action.baseline_lead)
+        """Rows (N + 1, 22) that steps add to, double precision."""
+        self._uniform, self._n = config.start == "uniform", reference.n_steps
+        self._generator = torch.Generator().manual_seed(seed)
+        source: Expert | None = expert
+        if source is not None and (source.hand.shape != reference.hand.shape or source.targets.shape != reference.hand[1:].shape):
+            raise InputError(f"expert of {reference.name}: its arrays do not fit the reference.", remedy="give a demonstration of this reference.")
+        rows = self.baseline.numpy()
+        targets = rows[:-1] if source is None else np.clip(source.targets, lower, upper)
+        states = reference if source is None else source
+        self._hand = states.hand
+        self._position, self._quaternion = states.object_position_w, states.object_quaternion_w
+        self._velocity = np.gradient(reference.hand, period, axis=0) if source is None else source.hand_velocity
+        self._targets = np.concatenate([np.clip(self._hand[:1], lower, upper), targets])
+        self._delta = np.concatenate([np.zeros((1, hand.dof)), targets - rows[:-1]])
+
+    def draw(self, count: int, frames: Tensor | None = None) -> Start:
+        """Starts of ``count`` worlds, at ``frames`` (count,) in [0, N), or where the configuration says.
+
+        Raises:
+            InputError: a frame is out of range.
+        """
+        if frames is None:
+            frames = torch.randint(self._n, (count,), generator=self._generator) if self._uniform else torch.zeros(count, dtype=torch.int64)
+        elif len(frames) and not 0 <= int(frames.min()) <= int(frames.max()) < self._n:
+            raise InputError(f"start frames: they are not all in [0, {self._n}).", remedy="start before the reference's last frame.")
+        n = frames.numpy()
+        before = np.maximum(n - 1, 0)
+        return Start(
+            frame=frames,
+            hand=self._hand[n],
+            hand_velocity=np.where((n > 0)[:, None], self._velocity[n], 0.0),
+            object_position_w=self._position[n],
+            object_quaternion_w=self._quaternion[n],
+            targets=self._targets[n],
+            delta=self._delta[n],
+            previous=np.concatenate([self._hand[before], self._position[before], self._quaternion[before]], axis=1),
+        )
