@@ -162,10 +162,10 @@ def test_a_store_that_leads_out_of_its_file_is_refused(tmp_path, spoil):
 
 
 WRITER = textwrap.dedent("""
-    import sys
+    import runpy, sys
     from pathlib import Path
     from dextrack.demonstrations import store
-    from tests.demonstrations.test_store import make
+    make = runpy.run_path(sys.argv[4])["make"]
     path, label, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     print("ready", flush=True)
     for i in range(count):
@@ -177,7 +177,11 @@ WRITER = textwrap.dedent("""
 def writer(path: Path, label: str, count: int) -> subprocess.Popen:
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), label, str(count)], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(path), label, str(count), __file__],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     return process
