@@ -1,6 +1,6 @@
 """The baseline of mining: the retargeted reference with velocity lead, and the squeeze that presses the pads onto the object.
 
-PD controllers lag behind a moving target by kv / kp seconds and press only where the target lies beyond the surface; a plain replay therefore
+PD controllers lag behind a moving target and press only where the target lies beyond the surface; a plain replay therefore
 arrives late and holds nothing. Lead removes the lag; the squeeze turns a chosen pad force into joint offsets, J^T f / kp.
 """
 
@@ -16,7 +16,7 @@ from dextrack import rotations
 from dextrack.errors import InputError
 from dextrack.hands.kinematics import finger_jacobians
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import Scene
+from dextrack.sim.scene import Physics, Scene
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def make_baseline(reference: Reference, scene: Scene, force: float) -> Baseline:
     kp, kv, _ = hand.gains()
     theta = reference.hand
     velocity = np.gradient(theta, reference.period, axis=0)
-    lead = theta[1:] + (kv / kp) * velocity[1:]
+    lead = theta[1:] + lag_time(kp, kv, scene.physics) * velocity[1:]
     fingers = tuple(plan["fingers"])
     normals = np.array(plan["contact_normals_o"], dtype=np.float64).reshape(-1, 3)
     radius = {f.finger: f.radius for f in hand.fingertips}
@@ -72,6 +72,15 @@ def make_baseline(reference: Reference, scene: Scene, force: float) -> Baseline:
             squeeze[n, i, 6:] = weights[n + 1, i] * torque / kp[6:]
     lower, upper = hand.limits()
     return Baseline(np.clip(lead, lower, upper), squeeze, fingers, weights, centres)
+
+
+def lag_time(kp: Floats, kv: Floats, physics: Physics) -> Floats:
+    """Seconds by which PD joints trail a target that moves at constant velocity, seen at the end of each control period; shape of ``kp``.
+
+    In continuous time it is kv / kp. The engine's substeps h shrink the error by 1 - h kp / kv each, and the target is held for a period.
+    """
+    shrink: Floats = (1.0 - physics.period / physics.substeps * kp / kv) ** physics.substeps
+    return physics.period * shrink / (1.0 - shrink)
 
 
 def _weights(reference: Reference, count: int) -> Floats:

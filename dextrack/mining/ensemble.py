@@ -35,9 +35,9 @@ class Member:
 NOMINAL = Member()
 MEMBERS = (
     NOMINAL,
-    Member(friction_scale=0.75, mass_scale=1.25, offset=(0.004, 0.002), yaw=0.03),
-    Member(friction_scale=0.75, mass_scale=1.1, offset=(-0.004, 0.003), yaw=-0.03),
-    Member(friction_scale=0.9, mass_scale=1.25, offset=(0.001, -0.005), yaw=0.0),
+    Member(friction_scale=0.75, mass_scale=1.25, offset=(0.007, 0.004), yaw=0.06),
+    Member(friction_scale=0.75, mass_scale=1.1, offset=(-0.007, 0.005), yaw=-0.06),
+    Member(friction_scale=0.9, mass_scale=1.25, offset=(0.001, -0.009), yaw=0.0),
 )
 """The default ensemble: the nominal world and three unfavourable ones."""
 

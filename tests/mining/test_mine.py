@@ -1,0 +1,84 @@
+"""Mining a hand-made recording: what replay of the reference cannot lift, the sampling tracker does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dextrack.errors import InputError
+from dextrack.hands import load_hand
+from dextrack.mining.ensemble import NOMINAL, Ensemble, Member
+from dextrack.mining.mine import MineConfig, mine
+from dextrack.mining.replays import perturbations, replay
+from dextrack.mining.sampling import SamplingConfig
+from dextrack.references.reference import Reference
+from dextrack.references.retarget import RetargetConfig, retarget
+from dextrack.sim import build_scene
+from tests import synthetic
+
+SMALL = SamplingConfig(samples=16, iterations=2, horizon=24, members=(NOMINAL, Member(friction_scale=0.8, mass_scale=1.2)))
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return retarget(synthetic.recording(), synthetic.box(), load_hand("leap_right"), RetargetConfig(iterations=150))
+
+
+@pytest.mark.slow
+def test_mining_lifts_what_replay_leaves_on_the_table(reference: Reference) -> None:
+    obj = synthetic.box()
+    scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
+    plain = replay(scene, reference, reference.hand[1:])
+    found = mine(reference, obj, MineConfig(sampling=SMALL, attempts=1))
+    assert plain.object_position_w[-1, 2] < 0.06 < found.object_position_w[-1, 2]
+    assert found.verdict["lifted"]["state"] == "passed" and found.verdict["held"]["state"] == "passed"
+    assert found.metrics["t_err_m"] < 0.03
+    # The stored states are what the stored targets lead to.
+    again = replay(scene, reference, found.targets)
+    assert (again.hand == found.hand).all() and (again.object_position_w == found.object_position_w).all()
+
+
+def test_ensemble_agrees_with_a_plain_loop(reference: Reference) -> None:
+    """The nominal member of the batch and one MjData in a Python loop see the same physics."""
+    scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, synthetic.box())
+    ensemble = Ensemble(scene, reference, (NOMINAL, Member(mass_scale=1.2)), 2, 1)
+    qpos, _ = ensemble.advance(reference.hand[1:41])
+    plain = replay(scene, reference, reference.hand[1:41])
+    assert np.abs(qpos[0][:, scene.hand_qpos] - plain.hand[1:]).max() < 1e-12
+
+
+def test_rollouts_do_not_advance_the_members(reference: Reference) -> None:
+    scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, synthetic.box())
+    ensemble = Ensemble(scene, reference, (NOMINAL,), 3, 1)
+    before = ensemble.qpos()
+    targets = np.repeat(reference.hand[None, 1:13], 3, axis=0)
+    rolled, tips = ensemble.rollout(targets)
+    assert (ensemble.qpos() == before).all()
+    live, live_tips = ensemble.advance(reference.hand[1:13])
+    assert (rolled[0, 0] == live[0]).all() and (tips[0, 1] == live_tips[0]).all()
+
+
+def test_members_have_the_physics_they_say(reference: Reference) -> None:
+    scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, synthetic.box(mass=0.1))
+    member = Member(friction_scale=0.5, mass_scale=2.0, offset=(0.01, -0.02), yaw=0.1)
+    ensemble = Ensemble(scene, reference, (member,), 1, 1)
+    model = ensemble._live.get_model(0)
+    assert model.body("object").mass[0] == pytest.approx(0.2)
+    assert model.geom("object_0").friction[0] == pytest.approx(0.5)
+    k = scene.object_qpos
+    assert ensemble.qpos()[0, k : k + 2] == pytest.approx(reference.object_position_w[0, :2] + [0.01, -0.02])
+
+
+def test_perturbations_are_fixed_and_within_their_ranges() -> None:
+    drawn = perturbations()
+    assert drawn == perturbations() and len(drawn) == 8
+    assert all(0.8 <= m.friction_scale <= 1.2 and 0.8 <= m.mass_scale <= 1.2 for m in drawn)
+    assert 0.002 < np.std([m.offset for m in drawn]) < 0.009
+
+
+def test_the_wrong_object_is_refused(reference: Reference) -> None:
+    other = dataclasses.replace(synthetic.box(), mass=0.2)
+    with pytest.raises(InputError, match="digest"):
+        mine(reference, other, MineConfig(sampling=SMALL))
