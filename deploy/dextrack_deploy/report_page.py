@@ -88,7 +88,7 @@ def _pictures(trial: Trial, remarks: list[str]) -> list[str]:
     what = "The recorded human hand, the reference that it was retargeted to, and the trial"
     caption = (
         f"{what if result else 'The recorded human hand and the reference; the trial has nothing to show'}, at the same moments and from the same cameras. "
-        "The translucent blue object in the trial is where the reference has it. Squares on the table are 5 cm wide; "
+        "Where the trial's object is visibly off, a translucent blue one shows where the reference has it. Squares on the table are 5 cm wide; "
         "numbers are the height of the object's lowest point and its distance and angle from the reference."
     )
     return [html.heading("Film strip"), html.film_strip(strip, caption)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dextrack.evaluation.motion import Motion
 from dextrack.evaluation.rendering import Camera
-from dextrack.evaluation.stage import ARM, HAND, OBJECT, Stage
+from dextrack.evaluation.stage import Stage
 
 Floats = NDArray[np.float64]
 
@@ -23,8 +23,8 @@ REACH = 0.15
 """A row that strays further than this from the first row is cut off, m."""
 AZIMUTHS = tuple(np.deg2rad(np.arange(0.0, 360.0, 30.0)))
 ELEVATIONS = tuple(np.deg2rad([-22.0, -42.0]))
-_WORTH = (1.0, 0.5, -0.1)
-"""What it is worth to see object, hand and arm: weights of the square roots of their shares of a picture."""
+_WORTH = {"object": 1.0, "fingers": 0.4, "tips": 1.0, "palm": -0.35, "arm": -0.1}
+"""What it is worth to see something: weights of the square roots of its share of a picture."""
 
 
 def fit(points_w: Floats, azimuth: float, elevation: float, width: int = 640, height: int = 480) -> Camera:
@@ -51,8 +51,8 @@ def fit(points_w: Floats, azimuth: float, elevation: float, width: int = 640, he
 def choose(stage: Stage, rows: Sequence[Row], width: int = 640, height: int = 480) -> tuple[Camera, ...]:
     """One camera per key frame for all ``rows``: the same direction and distance everywhere, following the motion from key frame to key frame.
 
-    Each candidate direction is judged by small pictures: the visible pixels of the object count most, because the hand hides it, and those of
-    the robot hand count half; the arm may be in the picture, but not in front of either.
+    Each candidate direction is judged by small pictures: what counts is how much of the object, of the fingers and of their tips is seen, because
+    the back of a hand hides just that.
     """
     points = [_outline(stage, rows, key) for key in range(len(rows[0][1]))]
     best: tuple[Camera, ...] = ()
@@ -92,6 +92,5 @@ def _score(stage: Stage, rows: Sequence[Row], cameras: Sequence[Camera]) -> floa
             stage.show(motion, frame)
             small = dataclasses.replace(camera, width=96, height=72)
             keypoints = None if motion.keypoints_w is None else motion.keypoints_w[frame]
-            seen = stage.groups(small, keypoints)
-            total += float(np.dot(_WORTH, [np.sqrt((seen == group).mean()) for group in (OBJECT, HAND, ARM)]))
+            total += sum(_WORTH[part] * float(np.sqrt(share)) for part, share in stage.shares(small, keypoints).items())
     return total

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dextrack.evaluation.motion import ArmMotion, Motion
 from dextrack.evaluation.rendering import Camera, Image, OffscreenCamera
-from dextrack.hands import load_hand
+from dextrack.hands import HandSpec, load_hand
 from dextrack.objects.spec import ObjectSpec
 
 Floats = NDArray[np.float64]
@@ -26,6 +26,7 @@ _SKIN = np.array([0.80, 0.60, 0.52, 1.0], dtype=np.float32)
 SQUARE = 0.05
 """Side of a square of the table's pattern, m: a scale to read sizes by."""
 
+_SHRINK = 3e-5
 _DIRECTIONS = np.concatenate([np.eye(3), -np.eye(3)])
 _FINGERS = tuple(tuple(range(first, first + 4)) for first in (1, 5, 9, 13, 17))
 _PALM = ((0, 1), (0, 5), (0, 9), (0, 13), (0, 17), (5, 9), (9, 13), (13, 17), (1, 5))
@@ -47,13 +48,15 @@ class Stage:
         arms = [m.arm for m in motions if m.arm is not None]
         spec = _empty(2 * width, 2 * height)
         _add_object(spec, obj)
-        if hands:
-            _attach(spec, str(load_hand(hands[0].hand_name).mjcf), "hand", HAND)
+        hand = load_hand(hands[0].hand_name) if hands else None
+        if hand is not None:
+            _attach(spec, str(hand.mjcf), "hand", HAND)
         if arms:
             _attach(spec, str(dextrack_assets.path("models", arms[0].model, f"{arms[0].model}.xml")), "arm", ARM)
         self.model: mujoco.MjModel = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.object = obj
+        self._parts = self._masks(hand)
         self.camera = OffscreenCamera(self.model, width, height)
 
     def show(self, motion: Motion, frame: int, ghost: tuple[Floats, Floats] | None = None) -> None:
@@ -80,11 +83,24 @@ class Stage:
         self._light(camera)
         return self.camera.picture(self.data, camera, _drawing(keypoints_w))
 
-    def groups(self, camera: Camera, keypoints_w: Floats | None = None) -> NDArray[np.int32]:
-        """Group of the geom that ``camera`` sees in each pixel, (height, width); ``HIDDEN`` where it sees none, or the human hand ``keypoints_w``."""
+    def shares(self, camera: Camera, keypoints_w: Floats | None = None) -> dict[str, float]:
+        """Parts of the picture of ``camera`` in which ``object``, ``fingers`` (of a robot hand), their ``tips``, ``palm`` and ``arm`` are seen.
+
+        The human hand ``keypoints_w`` may hide them.
+        """
         ids = self.camera.segmentation(self.data, camera, _drawing(keypoints_w))
-        seen: NDArray[np.int32] = np.append(self.model.geom_group, HIDDEN)[ids]
-        return seen
+        return {name: float(np.append(mask, False)[ids].mean()) for name, mask in self._parts.items()}
+
+    def _masks(self, hand: HandSpec | None) -> dict[str, NDArray[np.bool_]]:
+        """Masks over the model's geoms."""
+        group, body = self.model.geom_group, self.model.geom_bodyid
+        names = np.array([self.model.body(i).name for i in range(self.model.nbody)])
+        parts = {"object": group == OBJECT, "arm": group == ARM}
+        if hand is not None:
+            fingers = (group == HAND) & (names[body] != f"hand/{hand.palm_body}")
+            parts |= {"fingers": fingers, "palm": (group == HAND) & ~fingers}
+            parts |= {"tips": fingers & np.isin(names[body], [f"hand/{tip.body}" for tip in hand.fingertips])}
+        return parts
 
     def outline(self, motion: Motion, frame: int) -> Floats:
         """Points (n, 3) m on everything that a picture of ``frame`` should contain: object and hand, not the arm."""
@@ -180,7 +196,10 @@ def _add_object(spec: mujoco.MjSpec, obj: ObjectSpec) -> None:
 def _attach(spec: mujoco.MjSpec, mjcf: str, name: str, group: int) -> None:
     """Put the model ``mjcf`` on a body ``name`` whose pose is given; its joints become ``name/joint``."""
     child = mujoco.MjSpec.from_file(mjcf)
-    for geom in child.geoms:
+    for i, geom in enumerate(child.geoms):
         geom.group = HIDDEN if geom.group >= HIDDEN else group
+        if geom.type == mujoco.mjtGeom.mjGEOM_BOX:
+            # Faces of two boxes in one plane are lit twice where they overlap: make no two boxes reach exactly as far.
+            geom.size = geom.size - _SHRINK * (i % 8)
     body = spec.worldbody.add_body(name=name, mocap=True)
     spec.attach(child, prefix=f"{name}/", frame=body.add_frame())
