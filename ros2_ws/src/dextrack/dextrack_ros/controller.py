@@ -98,8 +98,9 @@ class ControllerNode(CellNode):
         if replay is None or state is None:
             return
         stamp = messages.from_time(state.header.stamp)
-        self.publish("target", messages.joint_state(stamp, replay.joint_names, replay.target(self._tick)))
+        # Noted before it leaves: whoever waits for it may run first.
         self.note("target", stamp)
+        self.publish("target", messages.joint_state(stamp, replay.joint_names, replay.target(self._tick)))
         seen = self._newest.get("object_pose")
         if seen is not None:
             self.note("camera", stamp, messages.from_time(seen.header.stamp))

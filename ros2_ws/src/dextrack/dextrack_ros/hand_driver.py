@@ -81,7 +81,8 @@ class HandDriverNode(CellNode):
             return
         stamp = messages.from_time(message.header.stamp)
         self._guard.command(messages.positions(message, self._hand.finger_joints), stamp)
-        self.note("hand_command", stamp)
+        if State.RUN in states:
+            self.note("hand_command", stamp)
 
     def _tick(self) -> None:
         assert self._driver is not None and self._guard is not None and self._hand is not None

@@ -19,8 +19,8 @@ class StageLog:
         return sum(len(notes) for notes in self._notes.values())
 
     def add(self, stage: str, stamp: int, time: int) -> None:
-        """Note that the message carrying ``stamp`` passed ``stage`` at ``time`` (both ns)."""
-        self._notes.setdefault(stage, {})[str(stamp)] = str(time)
+        """Note that the message carrying ``stamp`` passed ``stage`` at ``time`` (both ns). Of the same stamp the first counts: later ones are repetitions."""
+        self._notes.setdefault(stage, {}).setdefault(str(stamp), str(time))
 
     def take(self) -> list[DiagnosticStatus]:
         """The notes as one status per stage (key: carried stamp, value: time, both in ns), and begin anew."""

@@ -26,7 +26,7 @@ from dextrack_deploy import graph
 from dextrack_deploy.status import State, Status
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -35,7 +35,8 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from dextrack.errors import DexTrackError, InputError
-from dextrack_ros import dds, messages
+from dextrack_ros import dds, messages, realtime
+from dextrack_ros.executor import NodeExecutor
 from dextrack_ros.latency import StageLog
 
 PARENT_VARIABLE = "DEXTRACK_PARENT"
@@ -51,6 +52,9 @@ _SECONDS_TO_ANSWER = 0.3
 
 class CellNode(LifecycleNode):
     """A lifecycle node of the graph. Subclasses override ``configure``, ``activate``, ``deactivate`` and ``cleanup``."""
+
+    realtime = True
+    """Whether the process asks for real-time scheduling while the node is active."""
 
     def __init__(self, name: str, own_parameters: Sequence[graph.Parameter] = ()) -> None:
         """Declare the parameters and publishers of the node ``name`` of the graph, and begin its heartbeat.
@@ -96,8 +100,8 @@ class CellNode(LifecycleNode):
         """Value of a declared parameter."""
         return self.get_parameter(name).value
 
-    def hear(self, topic: str, callback: Callable[[Any], None], *, raw: bool = False, always: bool = False) -> None:
-        """Subscribe to a topic of the graph; ``callback`` runs while the node is active, or ``always``."""
+    def hear(self, topic: str, callback: Callable[[Any], None], *, raw: bool = False, always: bool = False, depth: int | None = None) -> None:
+        """Subscribe to a topic of the graph; ``callback`` runs while the node is active, or ``always``. ``depth`` messages may wait (default: the graph's)."""
         entry = graph.topic(topic)
         guarded = self._guarded(f"hearing {topic}", callback)
 
@@ -105,7 +109,11 @@ class CellNode(LifecycleNode):
             if always or self.active:
                 guarded(message)
 
-        self.create_subscription(messages.message_class(entry.type), entry.name, call, messages.qos(entry.qos), raw=raw)
+        profile = messages.qos(entry.qos)
+        profile.depth = profile.depth if depth is None else depth
+        # Topics and their quality of service come from one table, so they fit; watching that costs more than the messages.
+        silent = SubscriptionEventCallbacks(use_default_callbacks=False)
+        self.create_subscription(messages.message_class(entry.type), entry.name, call, profile, raw=raw, event_callbacks=silent)
 
     def offer(self, service: str, answer: Callable[[], tuple[bool, str]]) -> None:
         """Answer a Trigger service of the graph with (success, message); an exception is an answer too: no."""
@@ -176,6 +184,8 @@ class CellNode(LifecycleNode):
         self.active = result is TransitionCallbackReturn.SUCCESS
         if not self.active:
             self._end_activity(state)
+        elif self.realtime and not realtime.begin(os.getpid()):
+            self.get_logger().info("no real-time scheduling for this user (ulimit -r is 0): the control loop shares its cores as everything else does")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -231,6 +241,8 @@ class CellNode(LifecycleNode):
             self.destroy_timer(timer)
         self._timers_of_activity.clear()
         self._publish_stages()
+        if self.realtime:
+            realtime.end(os.getpid())
         self._transition("deactivate", self.deactivate)
         super().on_deactivate(state)
 
@@ -277,7 +289,8 @@ class CellNode(LifecycleNode):
     def _make_publisher(self, entry: graph.Topic) -> Any:
         """Streams are silent while the node is not active; the supervisor's state and everyone's health never are."""
         make = self.create_publisher if entry.name in ("/diagnostics", "supervisor/state") else self.create_lifecycle_publisher
-        return make(messages.message_class(entry.type), entry.name, messages.qos(entry.qos))
+        silent = PublisherEventCallbacks(use_default_callbacks=False)
+        return make(messages.message_class(entry.type), entry.name, messages.qos(entry.qos), event_callbacks=silent)
 
     def _declare_parameters(self) -> None:
         for p in self._parameters_of.values():
@@ -324,7 +337,7 @@ def run(make: Callable[[], CellNode]) -> int:
         rclpy.shutdown()
         return EXIT_REFUSED
     launcher = int(os.environ.get(PARENT_VARIABLE, "0"))
-    executor = SingleThreadedExecutor()
+    executor = NodeExecutor()
     executor.add_node(node)
     try:
         # The heartbeat's timer ends every wait, so signals and a lost launcher are seen within its period.

@@ -46,11 +46,7 @@ class Operator:
         self.lifecycle = LifecycleClient(self._node, self._executor, names, interrupt)
         self.status: Status | None = None
         """The supervisor's newest status."""
-        self.progress: dict[str, str] = {}
-        """The controller's newest progress."""
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
-        entry = graph.topic("controller/progress")
-        self._node.create_subscription(messages.message_class(entry.type), entry.name, self._hear_progress, messages.qos(entry.qos))
         self._services = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
 
     def close(self) -> None:
@@ -125,8 +121,9 @@ class Operator:
         status = self.status or Status(State.FAULT, reason="the supervisor was never heard")
         if status.state is State.FAULT:
             return self._outcome("fault", status.reason)
-        done = self.progress.get("state") == State.RUN.value and self.progress.get("done") == "true"
-        return self._outcome("finished" if done else "held", status.reason)
+        # The state comes first; how far the trial came is in the supervisor's next heartbeat.
+        self.lifecycle.spin_until(lambda: self._said("state") == status.state.value, _ANSWER_S)
+        return self._outcome("finished" if self._said("finished") == "true" else "held", status.reason)
 
     def retreat(self) -> None:
         """Open the hand, raise it and go home; a refusal or a stop on the way is said, not raised."""
@@ -161,16 +158,15 @@ class Operator:
     def _state(self) -> State | None:
         return self.status.state if self.status else None
 
+    def _said(self, key: str) -> str:
+        """A value of the supervisor's newest heartbeat."""
+        return self.lifecycle.values.get("supervisor", {}).get(key, "")
+
     def _outcome(self, ended: str, reason: str) -> TrialOutcome:
-        running = self.progress.get("state") == State.RUN.value
-        tick, ticks = (int(self.progress.get(k, "0")) for k in ("tick", "ticks"))
-        return TrialOutcome(ended, reason, tick if running else 0, ticks if running else 0)
+        return TrialOutcome(ended, reason, int(self._said("tick") or 0), int(self._said("ticks") or 0))
 
     def _hear_status(self, message: String) -> None:
         status = Status.decode(message.data)
         if self.status is not None and status.state is not self.status.state:
             self._say(f"{status.state.value}: {status.reason}")
         self.status = status
-
-    def _hear_progress(self, message: object) -> None:
-        self.progress = messages.from_status(message)

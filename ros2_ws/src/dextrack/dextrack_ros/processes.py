@@ -21,10 +21,6 @@ from dextrack_ros.node import PARENT_VARIABLE
 
 _PATIENCE_S = 4.0
 """Seconds that a process gets after each signal."""
-_NICENESS = {"recorder": 0}
-"""The recorder waits while the control loop computes: a trial log a few milliseconds late loses nothing."""
-_CONTROL_NICENESS = -10
-"""Of every other node, where this user may ask for it: a loop of 60 Hz should not wait for somebody's compiler."""
 _SHARED_MEMORY = Path("/dev/shm")
 # The tracing library that rclpy links makes its wait page on the first run of a machine; Fast DDS's own files appear only without our profile.
 _OURS_IN_SHARED_MEMORY = ("lttng-ust-wait-", "fastrtps_", "fastdds_", "sem.fastrtps_", "sem.fastdds_")
@@ -77,8 +73,6 @@ class Processes:
                 env=self._environment,
                 start_new_session=True,  # Ctrl-C in the terminal reaches the launcher only, which then stops the nodes in order
             )
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, popen.pid, _NICENESS.get(name, _CONTROL_NICENESS))
         self.running[name] = NodeProcess(name, popen, log)
         return self.running[name]
 

@@ -14,6 +14,8 @@ from dextrack_ros.node import CellNode, run
 
 FLUSH_PERIOD = 0.5
 """Seconds between two flushes of the log."""
+_DEPTH = 120
+"""Messages of a topic that may wait: two seconds of a stream."""
 
 
 class Recorder(CellNode):
@@ -37,7 +39,7 @@ class Recorder(CellNode):
         if not self._subscribed:
             self._subscribed = True
             for topic in topics:
-                self.hear(topic.name, lambda data, name=topic.name: self._record(name, data), raw=True)
+                self.hear(topic.name, lambda data, name=topic.name: self._record(name, data), raw=True, depth=_DEPTH)
 
     def activate(self) -> None:
         """Begin to flush regularly."""

@@ -54,8 +54,9 @@ class ShadowSimNode(CellNode):
             self._running = True
         theta, velocity = simulator.step(messages.positions(message, simulator.joint_names))
         stamp = messages.from_time(message.header.stamp)
-        self.publish("shadow/joint_states", messages.joint_state(stamp, simulator.joint_names, theta, velocity))
+        # Noted before it leaves: whoever waits for it may run first.
         self.note("shadow", stamp)
+        self.publish("shadow/joint_states", messages.joint_state(stamp, simulator.joint_names, theta, velocity))
 
 
 def main() -> int:

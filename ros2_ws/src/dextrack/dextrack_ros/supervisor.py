@@ -147,6 +147,7 @@ class SupervisorNode(CellNode):
     def _forget(self) -> None:
         self._measured: dict[str, Any] = {}
         self._stamps: dict[str, int] = {}
+        self._finished, self._ticks = False, (0, 0)
         self._object: tuple[np.ndarray, np.ndarray] | None = None
         self._fingers: np.ndarray | None = None
 
@@ -174,7 +175,10 @@ class SupervisorNode(CellNode):
             # Of a motion that has ended: neither its overruns nor its end mean anything now.
             return
         self._measured["overruns"] = int(values["in_a_row"])
+        if state is State.RUN:
+            self._ticks = int(values["tick"]), int(values["ticks"])
         if values["done"] == "true" and state in _ENDS:
+            self._finished = state is State.RUN
             self._supervisor.request(_ENDS[state], time.time())
             self._tell()
 
@@ -205,12 +209,15 @@ class SupervisorNode(CellNode):
         assert self._supervisor is not None
         status = self._supervisor.status
         self.publish("supervisor/state", String(data=status.encode()))
-        self.health(status.reason, state=status.state.value, **({"against": self._against()} if status.state is State.IDLE else {}))
         for t in self._supervisor.transitions[self._logged :]:
             self._log("state", at=t.now, durable=True, before=t.before.value, after=t.after.value, reason=t.reason)
-            self._measured["overruns"] = 0
             self.get_logger().info(f"{t.before.value} -> {t.after.value}: {t.reason}")
+            self._measured["overruns"] = 0
+            if t.after is State.RUN:
+                self._finished, self._ticks = False, (0, 0)
         self._logged = len(self._supervisor.transitions)
+        values = {"state": status.state.value, "finished": self._finished, "tick": self._ticks[0], "ticks": self._ticks[1]}
+        self.health(status.reason, **values, **({"against": self._against()} if status.state is State.IDLE else {}))
 
     def _log(self, kind: str, at: float | None = None, durable: bool = False, **fields: Any) -> None:
         if self._events is not None:

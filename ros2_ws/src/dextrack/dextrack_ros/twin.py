@@ -14,7 +14,7 @@ from dextrack_deploy.twin.link import TwinClient
 from dextrack.errors import DriverError
 from dextrack.files import write_json
 from dextrack.references.reference import CONTROL_PERIOD
-from dextrack_ros import messages
+from dextrack_ros import messages, realtime
 from dextrack_ros.node import CellNode, run
 from dextrack_ros.placed import placed_reference
 
@@ -53,6 +53,8 @@ class TwinNode(CellNode):
 
     def activate(self) -> None:
         """Begin to publish the truth."""
+        assert self._process is not None
+        realtime.begin(self._process.pid)
         self.every(CONTROL_PERIOD, self._publish_truth, "reading the twin")
 
     def cleanup(self) -> None:
