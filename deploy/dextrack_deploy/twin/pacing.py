@@ -37,8 +37,9 @@ class Pacer:
 
     def start(self) -> None:
         """Simulated time is zero now."""
-        self._begin = self._clock()
+        # In this order: a process that is put aside between the two then stamps its samples too old, and never in the future.
         self._begin_ns = self._wall_ns()
+        self._begin = self._clock()
         self._steps = 0
 
     def seconds_to_next(self) -> float:

@@ -61,5 +61,6 @@ def process(box_file: Path) -> Iterator[TwinProcess]:
 
 @pytest.fixture
 def client(process: TwinProcess) -> Iterator[TwinClient]:
-    with TwinClient(process.endpoint) as connected:
+    # A test machine may be busier than a cell's.
+    with TwinClient(process.endpoint, timeout_s=2.0) as connected:
         yield connected
