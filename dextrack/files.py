@@ -87,7 +87,7 @@ def read_arrays(path: Path) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as z:
             arrays = {k: z[k] for k in z.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             "%s: this is not a readable .npz of plain arrays (%s)." % (path, error),
             remedy="copy or make the file again; pickled objects are refused because loading one runs its author's code.",

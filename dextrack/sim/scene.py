@@ -23,6 +23,10 @@ TABLE = "table"
 """Name of the table's geom: the plane z = 0."""
 
 
+MAX_HULL_VERTICES = 64
+"""Convex parts are thinned to this many hull vertices: some recordings' parts have thousands of faces, and collision time grows with them."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Physics:
     """Settings of the engine and multipliers of what is uncertain. One control step is ``period`` = substeps * timestep."""
@@ -84,6 +88,7 @@ def add_object(spec: mujoco.MjSpec, obj: ObjectSpec, physics: Physics) -> None:
         mesh.uservert = np.ascontiguousarray(vertices, dtype=np.float64).ravel()
         mesh.userface = np.ascontiguousarray(faces, dtype=np.int32).ravel()
         mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
+        mesh.maxhullvert = MAX_HULL_VERTICES
         body.add_geom(
             name="%s_%d" % (OBJECT, i), type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, mass=float(masses[i]),
             friction=friction, condim=4, priority=1, rgba=[0.90, 0.56, 0.20, 1.0], group=0,
