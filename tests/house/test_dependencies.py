@@ -15,7 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     tomllib = pytest.importorskip("tomllib")
 
-OURS = re.compile(r"dextrack\w*")
+OURS = re.compile(r"dextrack\w*|tests")
 INDIRECT = {
     "mujoco-core": "the binary half of mujoco, declared to bound its version",
     "daqp": "a solver that mink chooses by name",
