@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from dextrack_deploy.arm.inverse import InverseKinematics
 from dextrack_deploy.cell import CellConfig, load_cell
 from dextrack_deploy.twin.link import TwinClient
 from dextrack_deploy.twin.mismatch import Mismatch
@@ -53,14 +54,43 @@ def make_twin(cell: CellConfig, hand: HandSpec, box: ObjectSpec) -> Callable[...
     return make
 
 
+@pytest.fixture(scope="session")
+def palm_down(cell: CellConfig) -> Callable[[float], np.ndarray]:
+    """Arm joints (7,) that hold the hand's root at a height above the table, fingers forward and 50 degrees down."""
+    inverse = InverseKinematics(cell)
+
+    def solve(height: float) -> np.ndarray:
+        half = np.deg2rad(50.0) / 2.0
+        found = inverse.solve([-0.05, 0.035, height], [np.cos(half), 0.0, np.sin(half), 0.0])
+        assert found.position_error < 1e-4 and found.rotation_error < 1e-3
+        return found.q
+
+    return solve
+
+
+@pytest.fixture(scope="session")
+def low(palm_down: Callable[[float], np.ndarray]) -> np.ndarray:
+    """The middle finger's pad ends 2 cm above the table."""
+    return palm_down(0.15)
+
+
 @pytest.fixture
 def process(box_file: Path) -> Iterator[TwinProcess]:
+    """A twin of the test's own, to be mistreated."""
+    with TwinProcess(box_file) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_process(box_file: Path) -> Iterator[TwinProcess]:
     with TwinProcess(box_file, ["--seed", "3"]) as running:
         yield running
 
 
 @pytest.fixture
-def client(process: TwinProcess) -> Iterator[TwinClient]:
+def client(shared_process: TwinProcess) -> Iterator[TwinClient]:
+    """A client of a twin that many tests share, and that begins again for each."""
     # A test machine may be busier than a cell's.
-    with TwinClient(process.endpoint, timeout_s=2.0) as connected:
+    with TwinClient(shared_process.endpoint, timeout_s=2.0) as connected:
+        connected.call("reset", 10.0, position=[0.0, 0.0, 0.0], quaternion=[1.0, 0.0, 0.0, 0.0])
         yield connected

@@ -48,8 +48,8 @@ def test_hello_names_everything(client: TwinClient, box: ObjectSpec) -> None:
     assert hello["mismatch"]["label"] == "default"
 
 
-def test_it_listens_on_loopback_only(process: TwinProcess) -> None:
-    listening = [c.laddr for c in psutil.Process(process.process.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
+def test_it_listens_on_loopback_only(client: TwinClient) -> None:
+    listening = [c.laddr for c in psutil.Process(client.hello["pid"]).net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert [address.ip for address in listening] == ["127.0.0.1"]
 
 
@@ -79,12 +79,10 @@ def slab(parts: int) -> ObjectSpec:
     return ObjectSpec("slab", np.array(whole.vertices), np.array(whole.faces, dtype=np.int32), tuple(slices), mass=0.15)
 
 
-def test_real_time_with_fingers_pressing_on_an_object_of_ten_parts(tmp_path: Path) -> None:
+def test_real_time_with_fingers_pressing_on_an_object_of_ten_parts(tmp_path: Path, low: np.ndarray) -> None:
     slab(10).save(tmp_path / "slab.npz")
     with TwinProcess(tmp_path / "slab.npz") as twin, TwinClient(twin.endpoint) as client:
-        # The palm faces down above the table; the middle finger's pad ends 2 cm above it.
-        low = [-1.648, 0.736, 1.412, -2.585, -2.224, 2.656, 0.811]
-        client.call("reset", 10.0, position=[-0.05, 0.0, 0.0], arm=low)
+        client.call("reset", 10.0, position=[-0.05, 0.0, 0.0], arm=low.tolist())
         client.call("hand.write", targets=[0.0, 1.2, 0.0, 0.0] * 3 + [0.9, 0.0, 0.2, 0.2], stamp=0)
         time.sleep(0.5)
         first, begin, contacts = client.call("status"), time.monotonic(), []
@@ -153,43 +151,45 @@ def test_refusals_cross_the_link_with_their_words(client: TwinClient) -> None:
     assert client.call("status")["commands"] == {}
 
 
-def test_strangers_neither_stop_the_twin_nor_command_it(process: TwinProcess, client: TwinClient) -> None:
+def test_strangers_neither_stop_the_twin_nor_command_it(client: TwinClient) -> None:
     rubbish = [b"", b"\x00", os.urandom(200), msgpack.packb([1, 2]), msgpack.packb({1: 2}), msgpack.packb("x"), b"\xc1", b"x" * 200_000]
-    assert list(raw(process.endpoint, *rubbish[:-1])) == []
-    list(raw(process.endpoint, rubbish[-1]))
+    assert list(raw(client.endpoint, *rubbish[:-1])) == []
+    list(raw(client.endpoint, rubbish[-1]))
     wrong_version = {"v": 99, "id": 1, "do": "hello"}
     no_session = {"v": 1, "id": 2, "do": "hand.write", "targets": [0.0] * 16, "stamp": 0}
     unhashable = {"v": 1, "id": 3, "do": ["hello"]}
-    answers = {a["id"]: a for a in raw(process.endpoint, *map(msgpack.packb, (wrong_version, no_session, unhashable)))}
+    answers = {a["id"]: a for a in raw(client.endpoint, *map(msgpack.packb, (wrong_version, no_session, unhashable)))}
     assert "version 99" in answers[1]["error"]["what"]
     assert "session" in answers[2]["error"]["what"]
     assert not answers[3]["ok"]
     assert client.call("status")["commands"] == {}
 
 
-def test_a_killed_twin_is_a_driver_error_at_once(process: TwinProcess, client: TwinClient) -> None:
-    client.call("status")
-    process.process.kill()
-    process.process.wait()
-    begin = time.monotonic()
-    with pytest.raises(DriverError, match="connection was lost"):
-        client.call("hand.read")
+def test_a_killed_twin_is_a_driver_error_at_once(process: TwinProcess) -> None:
+    with TwinClient(process.endpoint, timeout_s=5.0) as client:
+        client.call("status")
+        process.process.kill()
+        process.process.wait()
+        begin = time.monotonic()
+        with pytest.raises(DriverError, match="connection was lost"):
+            client.call("hand.read")
     # At once, and not only when the time for an answer is up.
     assert time.monotonic() - begin < 1.0
 
 
-def test_a_frozen_twin_is_a_driver_error_and_its_late_answer_is_not_taken_for_another(process: TwinProcess, client: TwinClient) -> None:
-    process.process.send_signal(signal.SIGSTOP)
-    begin = time.monotonic()
-    with pytest.raises(DriverError, match="hangs"):
-        client.call("hand.read", TIMEOUT_S)
-    assert TIMEOUT_S <= time.monotonic() - begin < TIMEOUT_S + 0.5
-    process.process.send_signal(signal.SIGCONT)
-    assert "q" in client.call("arm.read", 5.0)
-    # The time it was frozen is given up, not raced after.
-    deadline = time.monotonic() + 2.0
-    while client.call("status")["slips"] == 0:
-        assert time.monotonic() < deadline
+def test_a_frozen_twin_is_a_driver_error_and_its_late_answer_is_not_taken_for_another(process: TwinProcess) -> None:
+    with TwinClient(process.endpoint) as client:
+        process.process.send_signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        with pytest.raises(DriverError, match="hangs"):
+            client.call("hand.read")
+        assert TIMEOUT_S <= time.monotonic() - begin < TIMEOUT_S + 0.5
+        process.process.send_signal(signal.SIGCONT)
+        assert "q" in client.call("arm.read", 5.0)
+        # The time it was frozen is given up, not raced after.
+        deadline = time.monotonic() + 2.0
+        while client.call("status", 2.0)["slips"] == 0:
+            assert time.monotonic() < deadline
 
 
 def test_a_restarted_twin_does_not_obey_a_client_of_the_earlier_one(box_file: Path) -> None:
@@ -219,8 +219,8 @@ def test_nobody_listening_is_named(process: TwinProcess) -> None:
         TwinClient("127.0.0.1")
 
 
-def test_a_taken_port_is_refused(process: TwinProcess, box_file: Path) -> None:
-    port = process.endpoint.rsplit(":", 1)[1]
+def test_a_taken_port_is_refused(client: TwinClient, box_file: Path) -> None:
+    port = client.endpoint.rsplit(":", 1)[1]
     with pytest.raises(DriverError, match="port " + port):
         TwinProcess(box_file, ["--port", port])
 
