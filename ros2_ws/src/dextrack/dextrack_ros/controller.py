@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from dextrack_deploy import graph
@@ -13,16 +14,17 @@ from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.loop_timing import LoopTimer
 from dextrack_deploy.replay import ReplayController
+from dextrack_deploy.slow_motions import SlowMotions
 from dextrack_deploy.status import State, Status
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 
 from dextrack.hands import load_hand
+from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
 from dextrack_ros.placed import load_placed
-from dextrack_ros.slow_motions import SlowMotions
 
 
 class ControllerNode(CellNode):
@@ -33,6 +35,7 @@ class ControllerNode(CellNode):
         super().__init__("controller")
         self._replay: ReplayController | None = None
         self._motions: SlowMotions | None = None
+        self._planner = ThreadPoolExecutor(1, "planner")
         self._planned: Future[Motion] | None = None
         self._state = State.UNCONFIGURED
         self._tick = 0
@@ -47,7 +50,8 @@ class ControllerNode(CellNode):
         self._arm_joints = load_arm(cell.arm.model).joint_names
         self._finger_joints = load_hand(cell.hand.model).finger_joints
         self._replay = ReplayController(load_placed(self.value("placed")))
-        self._motions = SlowMotions(cell, self._replay.reference)
+        obj = ObjectSpec.load(Path(self.value("object"))) if self.value("object") else None
+        self._motions = SlowMotions(cell, self._replay.reference, obj)
 
     def activate(self) -> None:
         """Begin the control loop."""
@@ -57,10 +61,8 @@ class ControllerNode(CellNode):
         self.every(graph.HEARTBEAT_PERIOD, self._tell, "progress")
 
     def cleanup(self) -> None:
-        """End the planner."""
-        if self._motions is not None:
-            self._motions.close()
-        self._motions = self._replay = None
+        """Forget the trial."""
+        self._motions = self._replay = self._planned = None
 
     def on_status(self, status: Status) -> None:
         """Begin what the new state asks for."""
@@ -75,7 +77,9 @@ class ControllerNode(CellNode):
         if state in (State.APPROACH, State.RETREAT):
             arm, fingers = self._joints("arm/joint_states", self._arm_joints), self._joints("hand/joint_states", self._finger_joints)
             assert self._motions is not None
-            self._planned = (self._motions.approach if state is State.APPROACH else self._motions.retreat)(arm, fingers)
+            # Beside the loop: planning takes many control periods, and the heartbeat must go on.
+            plan = self._motions.approach if state is State.APPROACH else self._motions.retreat
+            self._planned = self._planner.submit(plan, arm, fingers)
 
     def _joints(self, topic: str, names: tuple[str, ...]) -> np.ndarray:
         message = self._newest[topic]

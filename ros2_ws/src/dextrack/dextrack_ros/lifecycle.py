@@ -33,6 +33,8 @@ _NAMES = {CONFIGURE: "configure", ACTIVATE: "activate", DEACTIVATE: "deactivate"
 
 Interrupt = Callable[[], None]
 """Called while waiting; raises to end the wait (Ctrl-C, a node that died)."""
+_ALIVE_S = 1.5
+"""Who was heard this recently is asked to end; who was not would not answer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,7 @@ class LifecycleClient:
         self.values: dict[str, dict[str, str]] = {}
         """Node: the values of its newest heartbeat."""
         self._state: dict[str, str] = {}
+        self._heard: dict[str, float] = {}
         self._clients: dict[str, Client] = {n: node.create_client(ChangeState, f"{n}/change_state") for n in names}
         entry = graph.topic("/diagnostics")
         node.create_subscription(DiagnosticArray, entry.name, self._hear, messages.qos(entry.qos))
@@ -101,7 +104,9 @@ class LifecycleClient:
 
     def shut_down(self, names: Sequence[str], timeout_s: float) -> None:
         """Ask the nodes ``names`` to end, from whatever state each is in. Best effort: a process whose node does not answer is ended as a process."""
-        changes = [self.begin([n], _SHUTDOWN_FROM[self._state.get(n, "unconfigured")]) for n in names if self._clients[n].service_is_ready()]
+        now = time.monotonic()
+        alive = [n for n in names if now - self._heard.get(n, 0.0) < _ALIVE_S and self._clients[n].service_is_ready()]
+        changes = [self.begin([n], _SHUTDOWN_FROM[self._state.get(n, "unconfigured")]) for n in alive]
         self.spin_until(lambda: all(f.done() for c in changes for f in c.futures.values()), timeout_s)
 
     def spin_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
@@ -116,5 +121,6 @@ class LifecycleClient:
 
     def _hear(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            self._heard[status.name] = time.monotonic()
             self.errors[status.name] = status.message if status.level == DiagnosticStatus.ERROR else ""
             self.values[status.name] = messages.from_status(status)

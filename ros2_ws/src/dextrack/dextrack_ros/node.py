@@ -38,9 +38,8 @@ from dextrack.errors import DexTrackError, InputError
 from dextrack_ros import dds, messages, realtime
 from dextrack_ros.executor import NodeExecutor
 from dextrack_ros.latency import StageLog
+from dextrack_ros.processes import PARENT_VARIABLE
 
-PARENT_VARIABLE = "DEXTRACK_PARENT"
-"""Environment variable with the process id of the launcher: a node whose launcher is gone ends."""
 ADDRESS = graph.Parameter("address", "", "Address of the device; for the twin: its endpoint, tcp://127.0.0.1:PORT.")
 """Parameter of every node that talks to a device."""
 EXIT_REFUSED = 2

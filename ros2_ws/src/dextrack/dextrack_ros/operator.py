@@ -46,6 +46,8 @@ class Operator:
         self.lifecycle = LifecycleClient(self._node, self._executor, names, interrupt)
         self.status: Status | None = None
         """The supervisor's newest status."""
+        self.moved = False
+        """Whether the cell was ever in a state that moves."""
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
         self._services = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
 
@@ -139,7 +141,19 @@ class Operator:
     def shut_down(self) -> None:
         """Deactivate, clean up and end every node, in the reverse order of bring-up."""
         for group in reversed(self._groups()):
-            self.lifecycle.shut_down(group, _ANSWER_S)
+            try:
+                self.lifecycle.shut_down(group, _ANSWER_S)
+            except DexTrackError as error:
+                self._say(str(error))
+
+    def stop(self) -> None:
+        """The short way out: hold, then end every node."""
+        if self.status is not None and self.status.may_move:
+            try:
+                self.request("hold")
+            except DexTrackError as error:
+                self._say(str(error))
+        self.shut_down()
 
     def _groups(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """Nodes that go through a transition together, in order: the twin, those that talk to it, the supervisor."""
@@ -170,3 +184,4 @@ class Operator:
         if self.status is not None and status.state is not self.status.state:
             self._say(f"{status.state.value}: {status.reason}")
         self.status = status
+        self.moved = self.moved or status.may_move

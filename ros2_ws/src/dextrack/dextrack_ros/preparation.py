@@ -1,0 +1,165 @@
+"""Preparing a trial: from what the operator asked for to a trial folder with everything that the nodes read.
+
+``dextrack track`` and the launch file both begin here, so that a trial is the same trial however it is started.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dextrack_deploy import graph
+from dextrack_deploy.cell import CellConfig, cell_names, load_cell
+from dextrack_deploy.trial import TrialFolder
+
+from dextrack import __version__
+from dextrack.demonstrations import store
+from dextrack.demonstrations.demonstration import Demonstration
+from dextrack.errors import InputError, RefusedError
+from dextrack.files import digest, replacing, write_json
+from dextrack.objects.spec import ObjectSpec
+from dextrack.references.library import find_object
+from dextrack.references.reference import Reference
+
+PARAMETERS_FILE = "parameters.yaml"
+"""The nodes' parameters in a trial folder, as ROS 2 reads them."""
+_DEVICES = ("hand_driver", "arm_driver", "object_pose")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRequest:
+    """What an operator asks for."""
+
+    source: Path
+    """Reference (.npz) or demonstration store (.h5)."""
+    name: str = ""
+    """Name of the demonstration in the store; empty: the only one."""
+    object: str = ""
+    """Object file; empty: found by the name that the reference has for it."""
+    cell: str = "twin"
+    mode: str = "replay"
+    hand: str = "leap_right"
+    seed: int = 0
+    zero_mismatch: bool = False
+    record: bool = True
+    dry_run: bool = False
+    command: str = ""
+    """The command line, for the report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedTrial:
+    """A trial folder that is ready to run."""
+
+    folder: TrialFolder
+    nodes: tuple[str, ...]
+    """Nodes to start, in the order of bring-up."""
+    seconds: float
+    """Duration of the run."""
+    dry_run: bool
+
+    @property
+    def parameters(self) -> Path:
+        """The file of every node's parameters."""
+        return self.folder.path / PARAMETERS_FILE
+
+
+def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
+    """Place what was asked for in the cell, and write ``task.json``, the placed file, the object and the nodes' parameters into ``folder``.
+
+    Raises:
+        InputError: a file is missing or damaged, or names something unknown.
+        RefusedError: the arm cannot do what the reference asks, or the cell has another hand.
+    """
+    cell = load_cell(request.cell)
+    item = load_source(request.source, request.name)
+    reference = _reference(item)
+    _check(reference, cell, request)
+    obj = ObjectSpec.load(Path(request.object)) if request.object else find_object(reference, request.source)
+    placed, placement = _place(item, cell, request.seed)
+    placed_file = _save(placed, folder.path / ("placed.h5" if isinstance(placed, Demonstration) else "placed.npz"))
+    object_file = folder.path / "objects" / f"{reference.object_name}.npz"
+    object_file.parent.mkdir(exist_ok=True)
+    obj.save(object_file)
+    nodes = tuple(n for n in graph.node_names("twin" in dataclasses.astuple(cell.drivers)) if request.record or n != "recorder")
+    _write_parameters(folder.path / PARAMETERS_FILE, request, nodes, placed_file, object_file)
+    task = {
+        **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "command")},
+        "placed": placed_file.name,
+        "placement": placement,
+        "nodes": nodes,
+        "seconds": _reference(placed).n_steps * reference.period,
+        "digests": {"source": digest(request.source), "reference": reference.digest},
+        "code": __version__,
+    }
+    write_json(folder.path / "task.json", task)
+    return PreparedTrial(folder, nodes, float(task["seconds"]), request.dry_run)
+
+
+def load_source(path: Path, name: str) -> Reference | Demonstration:
+    """Read a reference, or the demonstration ``name`` (with or without its ``@hand``; empty: the only one) out of a store.
+
+    Raises:
+        InputError: no such file or demonstration, or it is damaged.
+    """
+    if path.suffix != ".h5":
+        return Reference.load(path)
+    names = store.names(path)
+    chosen = [n for n in names if name in ("", n, n.rpartition("@")[0])]
+    if len(chosen) != 1:
+        what = f"{len(chosen)} demonstrations called {name!r}" if name else f"{len(names)} demonstrations, and no name was given"
+        raise InputError(f"{path}: it holds {what}.", remedy=f"choose one of: {', '.join(names) or 'none'}.")
+    return store.load(path, chosen[0])
+
+
+def _reference(item: Reference | Demonstration) -> Reference:
+    return item if isinstance(item, Reference) else item.reference
+
+
+def _check(reference: Reference, cell: CellConfig, request: TrialRequest) -> None:
+    for hand, whose in ((cell.hand.model, f"cell {cell.name} carries"), (request.hand, "you asked for")):
+        if reference.hand_name != hand:
+            what = f"reference {reference.name} is for the hand {reference.hand_name}, and {whose} {hand}."
+            raise RefusedError(what, remedy=f"retarget the recording to {hand}.")
+
+
+def _place(item: Reference | Demonstration, cell: CellConfig, seed: int) -> tuple[Reference | Demonstration, dict[str, Any]]:
+    """The reference or demonstration where the arm reaches it, slow enough, and what was done to it."""
+    return item, {}
+
+
+def _save(placed: Reference | Demonstration, path: Path) -> Path:
+    if isinstance(placed, Demonstration):
+        store.save(path, placed)
+    else:
+        placed.save(path)
+    return path
+
+
+def _write_parameters(path: Path, request: TrialRequest, nodes: tuple[str, ...], placed: Path, obj: Path) -> None:
+    """One section per node. Paths are absolute: a node may have another working folder."""
+    port = _free_port()
+    # The only device address that is not a matter of the cell's own configuration is the twin's.
+    address = f"tcp://127.0.0.1:{port}"
+    cell = request.cell if request.cell in cell_names() else str(Path(request.cell).resolve())
+    common = {"cell": cell, "placed": str(placed.resolve()), "object": str(obj.resolve()), "trial": str(path.parent.resolve()), "dry_run": request.dry_run}
+    own: dict[str, dict[str, Any]] = {n: {} for n in nodes}
+    for name in _DEVICES:
+        own[name] = {"address": address}
+    own["supervisor"] = {"watched": ",".join(n for n in nodes if n != "supervisor")}
+    own["controller"] = {"mode": request.mode}
+    if "twin" in nodes:
+        own["twin"] = {"port": port, "seed": request.seed, "mismatch": "none" if request.zero_mismatch else "default"}
+    sections = {name: {"ros__parameters": {**common, **values}} for name, values in own.items()}
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
+
+
+def _free_port() -> int:
+    """A TCP port of loopback that is free now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

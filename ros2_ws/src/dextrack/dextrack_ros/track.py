@@ -1,0 +1,195 @@
+"""Run a reference or demonstration on a cell: a trial over ROS 2, with its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tyro
+from dextrack_deploy.trial import EventLog, TrialFolder, TrialOutcome
+from rich.console import Console
+from rich.markup import escape
+
+from dextrack.errors import DexTrackError, DriverError, InputError, RefusedError
+from dextrack_ros import dds
+from dextrack_ros.interruption import interruptible, uninterruptible
+from dextrack_ros.preparation import PreparedTrial, TrialRequest, prepare
+from dextrack_ros.processes import Processes
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+Say = Callable[[str], None]
+"""Takes a line for the operator to read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """Run a reference or demonstration on a cell, and report on it."""
+
+    demonstration: Path | None = None
+    """Demonstration store (.h5) to replay from."""
+    name: str = ""
+    """Name of the demonstration in the store; not needed where there is only one."""
+    reference: Path | None = None
+    """Reference (.npz) to run without a demonstration."""
+    object: str = ""
+    """Object file; by default found by its name."""
+    cell: str = "twin"
+    """Name of a cell configuration, or a path to one."""
+    out: Path | None = None
+    """Trial folder; by default runs/<name>-<date>."""
+    seed: int = 0
+    """Seed of placement and of the twin's noise."""
+    zero_mismatch: bool = False
+    """Run the twin with the physics of mining; the report says so."""
+    dry_run: bool = False
+    """Do everything except move."""
+    record: bool = True
+    """Record the trial log."""
+    domain: int | None = None
+    """ROS domain id; by default a free one."""
+
+
+def main(args: list[str]) -> int:
+    """Run the verb; the exit code is 0 only where the trial did its task."""
+    options = tyro.cli(Track, args=args, prog="dextrack track", description=__doc__)
+    request = _request(options, shlex.join(["dextrack", "track", *args]))
+    out = options.out or Path("runs") / f"{request.name.partition('@')[0] or request.source.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    console = Console(highlight=False)
+    with TrialFolder(out).locked() as folder, interruptible():
+        if folder.log.exists() or folder.report_json.exists():
+            raise RefusedError(f"{out}: there is a trial in this folder already.", remedy="give --out another folder.")
+        folder.point_latest()
+        outcome = _trial(request, folder, options.domain, console)
+        with uninterruptible():
+            events = EventLog(folder.events)
+            events.write("outcome", time.time_ns(), durable=True, **dataclasses.asdict(outcome))
+            events.close()
+        passed = _report(folder, outcome, console)
+    if outcome.ended == "interrupted":
+        return EXIT_INTERRUPTED
+    if passed or (options.dry_run and outcome.complete):
+        return 0
+    return EXIT_REFUSED if outcome.ended == "refused" else EXIT_FAILED
+
+
+def _request(options: Track, command: str) -> TrialRequest:
+    """What the options ask for.
+
+    Raises:
+        InputError: not exactly one of a demonstration and a reference is given.
+    """
+    source = options.demonstration or options.reference
+    if source is None or (options.demonstration and options.reference):
+        raise InputError("track: give a demonstration or a reference, one of them.", remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
+    fields = {k: getattr(options, k) for k in ("name", "object", "cell", "seed", "zero_mismatch", "record", "dry_run")}
+    return TrialRequest(source, command=command, **fields)
+
+
+def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, console: Console) -> TrialOutcome:
+    """Prepare and run; however that goes, the answer is an outcome."""
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        console.print(f"{time.monotonic() - began:6.1f} s  {escape(line)}")
+
+    try:
+        say(f"placing {request.name or request.source.name} on cell {request.cell}")
+        prepared = prepare(request, folder)
+        return _run(prepared, domain, say)
+    except DexTrackError as error:
+        say(str(error))
+        return TrialOutcome("refused", str(error))
+    except KeyboardInterrupt:
+        say("interrupted")
+        return TrialOutcome("interrupted", "the operator ended the trial (Ctrl-C or SIGTERM)")
+
+
+def _run(prepared: PreparedTrial, domain: int | None, say: Say) -> TrialOutcome:
+    """Start every node, conduct the trial, and end every node."""
+    os.environ.update(dds.environment({**os.environ, "ROS_DOMAIN_ID": str(dds.free_domain() if domain is None else domain)}))
+    folder = prepared.folder
+    say(f"starting {len(prepared.nodes)} nodes; their logs are in {folder.path / 'log'}")
+    with Processes(folder.path / "log", os.environ) as processes:
+        for name in prepared.nodes:
+            processes.start(name, f"dextrack_ros.{name}", ["--ros-args", "--params-file", str(prepared.parameters)])
+        # Imported while the nodes import the same.
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+
+        from dextrack_ros.conduct import conduct
+        from dextrack_ros.operator import Operator
+
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        watch = ProcessWatch(processes, folder, say)
+        operator = Operator(prepared.nodes, say, watch.look)
+        try:
+            outcome = conduct(operator, prepared.seconds, prepared.dry_run, say)
+        except KeyboardInterrupt:
+            with uninterruptible():
+                say("interrupted: holding, and ending the nodes")
+                operator.stop()
+            raise
+        finally:
+            operator.close()
+            rclpy.shutdown()
+            watch.close()
+    return watch.explain(outcome)
+
+
+class ProcessWatch:
+    """Notices processes that end before they should, and says why on screen, in the events and in the outcome."""
+
+    def __init__(self, processes: Processes, folder: TrialFolder, say: Say) -> None:
+        """Watch ``processes``; events go into ``folder``."""
+        self._processes = processes
+        self._events = EventLog(folder.events)
+        self._say = say
+        self._deaths: list[str] = []
+
+    def look(self) -> None:
+        """Note processes that ended; to be called often.
+
+        Raises:
+            DriverError: the supervisor's process died: nobody else would end the trial. The drivers hold by themselves.
+        """
+        for process, code in self._processes.ended():
+            if code == 0:
+                continue
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            death = f"the process of node {process.name} {how}"
+            self._deaths.append(death)
+            words = process.last_words()
+            self._events.write("node ended", time.time_ns(), durable=True, node=process.name, exit_code=code, reason=death, last_words=words)
+            self._say(f"{death}{': ' + words if words and code > 0 else ''}")
+            if process.name == "supervisor" or code > 0:
+                raise DriverError(f"{death}.", remedy=f"read {process.log}, and start again.")
+
+    def explain(self, outcome: TrialOutcome) -> TrialOutcome:
+        """``outcome`` with the deaths that led to it."""
+        if outcome.complete or not self._deaths or all(d in outcome.reason for d in self._deaths):
+            return outcome
+        return dataclasses.replace(outcome, reason="; ".join([outcome.reason, *self._deaths]))
+
+    def close(self) -> None:
+        """Close the events."""
+        self._events.close()
+
+
+def _report(folder: TrialFolder, outcome: TrialOutcome, console: Console) -> bool:
+    """Write the report; whether the trial did its task."""
+    # Drawing the pictures needs what the nodes do not: imported when they are gone.
+    from dextrack_deploy.report import write_report
+
+    value = write_report(folder.path, outcome)
+    verdict = value["verdict"]
+    console.print(f"[bold {'green' if verdict['passed'] else 'red'}]{'passed' if verdict['passed'] else 'not passed'}[/]: {escape(verdict['summary'])}")
+    console.print(f"report: {folder.report_html}")
+    return bool(verdict["passed"])
