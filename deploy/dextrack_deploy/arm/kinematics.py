@@ -55,12 +55,12 @@ class ArmKinematics:
             positions[..., i, :], matrices[..., i, :, :] = p, r
         return positions, matrices
 
-    def hand(self, q: ArrayLike) -> tuple[Floats, Floats]:
+    def palm_pose(self, q: ArrayLike) -> tuple[Floats, Floats]:
         """Pose of the hand's root body for ``q`` (..., 7): position (..., 3) m and quaternion (..., 4), world frame."""
         positions, matrices = self.frames(q)
         return positions[..., self.HAND, :], from_matrix(matrices[..., self.HAND, :, :])
 
-    def flange(self, q: ArrayLike) -> tuple[Floats, Floats]:
+    def flange_pose(self, q: ArrayLike) -> tuple[Floats, Floats]:
         """Pose of the flange for ``q`` (..., 7): position (..., 3) m and quaternion (..., 4), world frame."""
         positions, matrices = self.frames(q)
         return positions[..., self.FLANGE, :], from_matrix(matrices[..., self.FLANGE, :, :])

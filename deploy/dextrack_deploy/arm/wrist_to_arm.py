@@ -49,7 +49,7 @@ class WristToArm:
         """Build the model and the tasks for ``cell``; ``period`` is the time between two commands, s."""
         self._inverse = InverseKinematics(cell)
         self._limiter = RateLimiter(cell, period)
-        self._period = period
+        self.period = period
         model = arm_spec(cell).compile()
         self._configuration = mink.Configuration(model)
         self._pose = mink.FrameTask(MOUNT, "site", position_cost=1.0, orientation_cost=1.0, lm_damping=1e-4)
@@ -93,8 +93,8 @@ class WristToArm:
             raise InputError("wrist target: it is no finite pose with a unit quaternion.", remedy="look at what computes the target; the arm holds.")
         self._pose.set_target(mink.SE3(np.concatenate([quaternion, position])))
         self._posture.set_target(self._inverse.home if posture is None else np.asarray(posture, dtype=np.float64))
-        velocity = mink.solve_ik(self._configuration, [self._pose, self._posture], self._period, "daqp", limits=self._limits)
-        self._configuration.integrate_inplace(velocity, self._period)
+        velocity = mink.solve_ik(self._configuration, [self._pose, self._posture], self.period, "daqp", limits=self._limits)
+        self._configuration.integrate_inplace(velocity, self.period)
         wanted = self._configuration.q
         q = self._limiter.step(wanted)
         return self._report(q, position, quaternion, bool(np.abs(q - wanted).max() > 1e-4))
@@ -103,9 +103,9 @@ class WristToArm:
         """Joint targets of the shortest stop, and of standing still after it."""
         q = self._limiter.brake()
         self._configuration.update(np.clip(q, self._inverse.lower, self._inverse.upper))
-        position, quaternion = self._inverse.kinematics.hand(q)
+        position, quaternion = self._inverse.kinematics.palm_pose(q)
         return self._report(q, position, quaternion, False)
 
     def _report(self, q: Floats, position: Floats, quaternion: Floats, limited: bool) -> ArmCommand:
-        at, turned = self._inverse.kinematics.hand(q)
+        at, turned = self._inverse.kinematics.palm_pose(q)
         return ArmCommand(q, self._limiter.v.copy(), float(np.linalg.norm(at - position)), float(angle(turned, quaternion)), limited)

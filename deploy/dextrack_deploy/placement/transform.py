@@ -1,0 +1,142 @@
+"""Moving references and demonstrations over the table, and stretching them in time.
+
+Both keep the hand where it is relative to the object: the move is one rigid transform of everything, the stretch samples everything at the
+same times.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextrack.demonstrations.demonstration import Demonstration
+from dextrack.references.reference import Reference
+from dextrack.rotations import continuous, from_hinges, from_rotation_vector, multiply, rotate, slerp
+
+Floats = NDArray[np.float64]
+Task = TypeVar("Task", Reference, Demonstration)
+
+TRANSLATIONS = ("tx", "ty", "tz")
+ROTATIONS = ("rx", "ry", "rz")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanarTransform:
+    """A move over the table: turn by ``yaw`` about the world's z axis, then shift by (x, y)."""
+
+    x: float = 0.0
+    """m."""
+    y: float = 0.0
+    """m."""
+    yaw: float = 0.0
+    """rad."""
+
+    @staticmethod
+    def carrying(pivot_w: Floats, to_xy: tuple[float, float], yaw: float) -> PlanarTransform:
+        """The move that turns by ``yaw`` rad and brings the point ``pivot_w`` (3,) m to ``to_xy`` m."""
+        turned = rotate(from_rotation_vector([0.0, 0.0, yaw]), pivot_w)
+        return PlanarTransform(float(to_xy[0] - turned[0]), float(to_xy[1] - turned[1]), float(math.remainder(yaw, 2.0 * math.pi)))
+
+    @property
+    def quaternion(self) -> Floats:
+        """(4,) of the turn."""
+        return from_rotation_vector([0.0, 0.0, self.yaw])
+
+    def points(self, p: Floats) -> Floats:
+        """Moved points (..., 3) m."""
+        return rotate(self.quaternion, p) + np.array([self.x, self.y, 0.0])
+
+    def rotations(self, q: Floats) -> Floats:
+        """Turned quaternions (..., 4)."""
+        return multiply(self.quaternion, q)
+
+    def vectors(self, v: Floats) -> Floats:
+        """Turned vectors (..., 3): velocities."""
+        return rotate(self.quaternion, v)
+
+
+def wrist_path(reference: Reference, hand: Floats) -> tuple[Floats, Floats]:
+    """Wrist poses of hand states ``hand`` (T, 22), columns as ``reference.joint_names``: positions (T, 3) m and quaternions (T, 4), world frame."""
+    position = hand[:, _columns(reference, TRANSLATIONS)]
+    quaternion = multiply(reference.base_quaternion_w, from_hinges(hand[:, _columns(reference, ROTATIONS)]))
+    return position, continuous(quaternion)
+
+
+def _columns(reference: Reference, names: tuple[str, ...]) -> list[int]:
+    return [reference.joint_names.index(n) for n in names]
+
+
+def move(task: Task, transform: PlanarTransform) -> Task:
+    """``task`` moved over the table. The wrist's hinges keep their angles: their base frame turns."""
+    if isinstance(task, Demonstration):
+        columns = _columns(task.reference, TRANSLATIONS)
+        return dataclasses.replace(
+            task,
+            reference=move(task.reference, transform),
+            targets=_move_columns(task.targets, columns, transform.points),
+            hand=_move_columns(task.hand, columns, transform.points),
+            hand_velocity=_move_columns(task.hand_velocity, columns, transform.vectors),
+            object_position_w=transform.points(task.object_position_w),
+            object_quaternion_w=transform.rotations(task.object_quaternion_w),
+        )
+    return dataclasses.replace(
+        task,
+        base_quaternion_w=transform.rotations(task.base_quaternion_w),
+        hand=_move_columns(task.hand, _columns(task, TRANSLATIONS), transform.points),
+        object_position_w=transform.points(task.object_position_w),
+        object_quaternion_w=transform.rotations(task.object_quaternion_w),
+        keypoints_w=transform.points(task.keypoints_w),
+    )
+
+
+def _move_columns(values: Floats, columns: list[int], moved: Callable[[Floats], Floats]) -> Floats:
+    out = values.copy()
+    out[:, columns] = moved(values[:, columns])
+    return out
+
+
+def stretch(task: Task, factor: float) -> Task:
+    """``task`` slowed down ``factor`` >= 1 times, at the same period.
+
+    The factor is rounded up so that the last state falls on a sample; where that leaves it 1, the task is returned unchanged.
+    States and targets are interpolated linearly, rotations spherically.
+    """
+    reference = task.reference if isinstance(task, Demonstration) else task
+    steps = math.ceil(reference.n_steps * factor - 1e-9)
+    if steps <= reference.n_steps:
+        return task
+    at: Floats = np.arange(steps + 1, dtype=np.float64) * (reference.n_steps / steps)
+    if isinstance(task, Demonstration):
+        return dataclasses.replace(
+            task,
+            reference=stretch(task.reference, factor),
+            targets=_sample(task.targets, np.minimum(at[:-1], reference.n_steps - 1.0)),
+            hand=_sample(task.hand, at),
+            hand_velocity=_sample(task.hand_velocity, at) * (reference.n_steps / steps),
+            object_position_w=_sample(task.object_position_w, at),
+            object_quaternion_w=_turn(task.object_quaternion_w, at),
+        )
+    return dataclasses.replace(
+        task,
+        hand=_sample(task.hand, at),
+        object_position_w=_sample(task.object_position_w, at),
+        object_quaternion_w=_turn(task.object_quaternion_w, at),
+        keypoints_w=_sample(task.keypoints_w, at),
+        time_scale=task.time_scale * steps / reference.n_steps,
+    )
+
+
+def _sample(values: Floats, at: Floats) -> Floats:
+    """Rows of ``values`` (T, ...) at fractional row numbers ``at`` (S,), linearly interpolated."""
+    low = np.minimum(at.astype(int), len(values) - 2)
+    part = (at - low).reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray((1.0 - part) * values[low] + part * values[low + 1])
+
+
+def _turn(quaternions: Floats, at: Floats) -> Floats:
+    return slerp(np.arange(len(quaternions), dtype=np.float64), quaternions, np.clip(at, 0.0, len(quaternions) - 1.0))
