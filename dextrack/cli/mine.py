@@ -30,8 +30,8 @@ class Mine:
     """Store to which the demonstration is added."""
     seed: int = 0
     """Seed of the first attempt."""
-    attempts: int = 2
-    """Seeds tried until the verdict passes."""
+    spreads: tuple[float, ...] = (0.7, 1.0)
+    """One attempt each until the verdict passes; the errors of the object's first pose that mining allows for, relative to the default."""
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
     sampling: SamplingConfig = SamplingConfig()
@@ -62,7 +62,7 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
 
     reference = Reference.load(options.reference)
     obj = find_object(reference, near=options.reference)
-    config = MineConfig(sampling=options.sampling, attempts=options.attempts, threads=options.threads)
+    config = MineConfig(sampling=options.sampling, spreads=options.spreads, threads=options.threads)
     found = None if options.force else _stored(options.out, reference, config, options.seed)
     if found is not None:
         return found, False
@@ -97,7 +97,7 @@ def _stored(path: Path, reference: Reference, config: Any, seed: int) -> Demonst
             continue
         p = found.provenance
         same = p.get("reference") == reference.digest and json.dumps(p.get("config"), sort_keys=True) == wanted
-        if same and seed <= int(p.get("seed", -1)) < seed + config.attempts:
+        if same and seed <= int(p.get("seed", -1)) < seed + len(config.spreads):
             return found
     return None
 

@@ -71,4 +71,3 @@ class TrackingCost:
         """Reduce costs (E, S) to (S,): a blend of mean and worst member."""
         blended: Floats = (1.0 - self._config.worst) * cost.mean(axis=0) + self._config.worst * cost.max(axis=0)
         return blended
-

@@ -31,6 +31,10 @@ class Member:
     yaw: float = 0.0
     """Turn of the object's first pose about the vertical, rad."""
 
+    def spread(self, factor: float) -> Member:
+        """The same world with its offset and turn multiplied by ``factor``."""
+        return dataclasses.replace(self, offset=(self.offset[0] * factor, self.offset[1] * factor), yaw=self.yaw * factor)
+
 
 NOMINAL = Member()
 MEMBERS = (

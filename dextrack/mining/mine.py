@@ -31,8 +31,9 @@ class MineConfig:
     """The sampling tracker."""
     physics: Physics = Physics()
     """The nominal world."""
-    attempts: int = 2
-    """Seeds tried until a verdict passes; the best is kept."""
+    spreads: tuple[float, ...] = (0.7, 1.0)
+    """One attempt each, until a verdict passes; the best is kept. The offsets of the ensemble's members are multiplied by it: a wide ensemble
+    survives worse errors of the object's pose, but tall things are knocked over before anything is learnt. Attempt k uses seed + k."""
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
 
@@ -55,7 +56,7 @@ def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None
         The best demonstration found, whether or not its verdict passes.
 
     Raises:
-        InputError: the object is not the reference's.
+        InputError: the object is not the reference's, or the configuration asks for no attempt.
     """
     config = config or MineConfig()
     expected = reference.provenance.get("object")
@@ -63,22 +64,27 @@ def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None
         why = f"object {obj.name}: its digest differs from the one that {reference.name} was retargeted with."
         raise InputError(why, remedy="retarget the recording again.")
     best: Demonstration | None = None
-    for attempt in range(max(1, config.attempts)):
+    for attempt, spread in enumerate(config.spreads):
         tell = None if progress is None else (lambda done, error, attempt=attempt: progress(attempt, done, error))
-        found = _attempt(reference, obj, config, seed + attempt, tell)
+        found = _attempt(reference, obj, config, spread, seed + attempt, tell)
         if best is None or _rank(found) > _rank(best):
             best = found
         if best.verdict["passed"]:
             break
-    assert best is not None
+    if best is None:
+        raise InputError("mining: field spreads is empty.", remedy="give one spread per attempt.")
     return best
 
 
-def _attempt(reference: Reference, obj: ObjectSpec, config: MineConfig, seed: int, progress: Callable[[float, float], None] | None) -> Demonstration:
+def _attempt(
+    reference: Reference, obj: ObjectSpec, config: MineConfig, spread: float, seed: int, progress: Callable[[float, float], None] | None
+) -> Demonstration:
     began = time.monotonic()
     scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
     baseline = make_baseline(reference, scene, config.sampling.force)
-    tracker = SamplingTracker(reference, scene, baseline, signed_distance(obj), config.sampling, seed, config.threads)
+    members = tuple(member.spread(spread) for member in config.sampling.members)
+    sampling = dataclasses.replace(config.sampling, members=members)
+    tracker = SamplingTracker(reference, scene, baseline, signed_distance(obj), sampling, seed, config.threads)
     targets = tracker.solve(progress)
     reached = replay(scene, reference, targets)
     hull = hull_vertices(obj.vertices)
@@ -99,6 +105,7 @@ def _attempt(reference: Reference, obj: ObjectSpec, config: MineConfig, seed: in
             "object": obj.digest,
             "config": dataclasses.asdict(dataclasses.replace(config, threads=0)),
             "seed": seed,
+            "spread": spread,
             "evaluation_seed": EVALUATION_SEED,
             "version": __version__,
             "control_steps": tracker.ensemble.steps,

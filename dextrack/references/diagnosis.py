@@ -47,9 +47,7 @@ def hand_penetration(hand: HandSpec, base: Floats, theta: Floats, position_w: Fl
     return deepest
 
 
-def diagnose(
-    hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, plan: ContactPlan, distance: SignedDistance, obj: ObjectSpec
-) -> dict[str, Any]:
+def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, plan: ContactPlan, distance: SignedDistance, obj: ObjectSpec) -> dict[str, Any]:
     """Measure a retargeted motion.
 
     Returns:

@@ -31,7 +31,7 @@ def test_mining_lifts_what_replay_leaves_on_the_table(reference: Reference) -> N
     obj = synthetic.box()
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
     plain = replay(scene, reference, reference.hand[1:])
-    found = mine(reference, obj, MineConfig(sampling=SMALL, attempts=1))
+    found = mine(reference, obj, MineConfig(sampling=SMALL, spreads=(1.0,)))
     assert plain.object_position_w[-1, 2] < 0.06 < found.object_position_w[-1, 2]
     assert found.verdict["lifted"]["state"] == "passed" and found.verdict["held"]["state"] == "passed"
     assert found.metrics["t_err_m"] < 0.03
