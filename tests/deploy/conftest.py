@@ -78,7 +78,14 @@ class MadeTrial:
         self.folder.mkdir(parents=True, exist_ok=True)
         box(self.folder)
         self.reference.save(self.folder / "placed.npz")
-        task = {"placed": "placed.npz", "object": str(self.folder / "object.npz"), "cell": "twin", "command": "dextrack track made", "seed": 7, "mode": "replay"}
+        task = {
+            "placed": "placed.npz",
+            "object": str(self.folder / "object.npz"),
+            "cell": "twin",
+            "command": "dextrack track made",
+            "seed": 7,
+            "mode": "replay",
+        }
         (self.folder / "task.json").write_text(json.dumps(task))
         (self.folder / "twin.json").write_text(json.dumps({"mismatch": {"label": "default", "friction": 0.7}, "object_digest": "x"}))
         bag = self.folder / "bag"
