@@ -21,8 +21,12 @@ INDIRECT = {
     "daqp": "a solver that mink chooses by name",
 }
 """Declared, though no file imports it."""
-FOR_ANOTHER_PYTHON = {"importlib_resources"}
-"""Imported only on Python 3.8, where an Isaac Gym image installs it."""
+FROM_ELSEWHERE = {
+    "importlib_resources": "imported only on Python 3.8, where an Isaac Gym image installs it",
+    "launch": "launch files run under a sourced ROS 2; it is not on the package index",
+    "launch_ros": "as launch",
+}
+"""Imported, though no extra of ours can install it."""
 
 
 def canonical(name: str) -> str:
@@ -47,7 +51,7 @@ def imported(*folders: Path) -> dict[str, set[str]]:
                     names |= {alias.name.split(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     names.add(node.module.split(".")[0])
-    names = {n for n in names if n not in sys.stdlib_module_names and not OURS.fullmatch(n)} - FOR_ANOTHER_PYTHON
+    names = {n for n in names if n not in sys.stdlib_module_names and not OURS.fullmatch(n)} - set(FROM_ELSEWHERE)
     providers = packages_distributions()
     assert names <= set(providers), "not installed: %s" % sorted(names - set(providers))
     return {name: {canonical(provider) for provider in providers[name]} for name in names}
