@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections.abc import Mapping
 from importlib import resources
 
 from dextrack.errors import RefusedError
@@ -25,17 +26,16 @@ def profile() -> str:
 
 
 def keep_on_loopback() -> None:
-    """Put the loopback profile into this process's environment; call before its first node. A profile that is set already stays."""
-    os.environ.update(environment(dict(os.environ)))
+    """Put the loopback profile into this process's environment; call before its first node."""
+    os.environ.update(settings(os.environ))
 
 
-def environment(base: dict[str, str]) -> dict[str, str]:
-    """``base`` with the loopback profile, unless it names a profile or asks for the network."""
-    env = dict(base)
-    env.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
-    if env.get(NETWORK_VARIABLE) != "1":
-        env.setdefault(PROFILE_VARIABLE, profile())
-    return env
+def settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """What to add to ``environment``: middleware and loopback profile. A profile that is set there stays, and so does the wish for the network."""
+    found = {"RMW_IMPLEMENTATION": environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")}
+    if environment.get(NETWORK_VARIABLE) != "1":
+        found[PROFILE_VARIABLE] = environment.get(PROFILE_VARIABLE) or profile()
+    return found
 
 
 def free_domain(seed: int | None = None) -> int:

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import rclpy
 from dextrack_deploy import graph
 from dextrack_deploy.status import State, Status
-from dextrack_deploy.trial import TrialOutcome
+from dextrack_deploy.trial import TrialFolder, TrialOutcome
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from dextrack.errors import DexTrackError, DriverError, RefusedError
-from dextrack_ros import messages
+from dextrack_ros import dds, messages
+from dextrack_ros.conclusion import conclude
+from dextrack_ros.interruption import interruptible, uninterruptible
 from dextrack_ros.lifecycle import ACTIVATE, CONFIGURE, Interrupt, LifecycleClient
+from dextrack_ros.preparation import load_prepared
 
 _TRANSITION_S = 30.0
 """Seconds that a node may take to configure: building simulators takes a while on a busy machine."""
 _ANSWER_S = 5.0
 _READY_S = 10.0
+_SLACK_S = 10.0
+"""A run may take this much longer than its reference: a busy machine is slow before it is late."""
+_SILENCE_S = 2.0
+"""A supervisor that was not heard for this long is gone."""
 _STATE_TOPIC = "supervisor/state"
 
 Say = Callable[[str], None]
@@ -46,6 +59,7 @@ class Operator:
         self.lifecycle = LifecycleClient(self._node, self._executor, names, interrupt)
         self.status: Status | None = None
         """The supervisor's newest status."""
+        self._heard = 0.0
         self.moved = False
         """Whether the cell was ever in a state that moves."""
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
@@ -55,6 +69,26 @@ class Operator:
         """Leave the graph."""
         self._executor.remove_node(self._node)
         self._node.destroy_node()
+
+    def conduct(self, seconds: float, dry_run: bool) -> TrialOutcome:
+        """Bring the graph up, run one trial of ``seconds``, and bring the graph down; errors become the outcome.
+
+        The cell stays in HOLD where the trial did not finish: only a finished trial is taken home without asking.
+        """
+        try:
+            self.bring_up()
+            self.wait_until_ready()
+            if dry_run:
+                self._say("dry run: nothing moves; an approach would be accepted now")
+                outcome = TrialOutcome("finished", "dry run: every node is up, every sensor fresh, and preflight passes")
+            else:
+                outcome = self.run_trial(seconds + _SLACK_S)
+                if outcome.complete:
+                    self.retreat()
+        except DexTrackError as error:
+            outcome = TrialOutcome("held" if self.moved else "refused", str(error))
+        self.shut_down()
+        return outcome
 
     def bring_up(self) -> None:
         """Configure and activate every node: the twin before those that talk to it, the supervisor last.
@@ -162,7 +196,13 @@ class Operator:
 
     def _reach(self, timeout_s: float, *states: State) -> bool:
         """Wait until the cell is in one of ``states``; whether it came there."""
-        return self.lifecycle.spin_until(lambda: self._state() in states, timeout_s)
+
+        def there() -> bool:
+            if time.monotonic() - self._heard > _SILENCE_S:
+                raise DriverError("the supervisor fell silent; the drivers hold by themselves.", remedy="read its log in the trial folder.")
+            return self._state() in states
+
+        return self.lifecycle.spin_until(there, timeout_s)
 
     def _against(self) -> list[str] | None:
         """What the supervisor has against an approach; None before it said anything."""
@@ -183,5 +223,33 @@ class Operator:
         status = Status.decode(message.data)
         if self.status is not None and status.state is not self.status.state:
             self._say(f"{status.state.value}: {status.reason}")
+        self._heard = time.monotonic()
         self.status = status
         self.moved = self.moved or status.may_move
+
+
+def main() -> int:
+    """Conduct the trial that ``prepare`` put into the folder given by ``--trial``: what the launch file starts."""
+    arguments = rclpy.utilities.remove_ros_args(sys.argv)[1:]
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--trial", type=Path, required=True, help="folder of a prepared trial")
+    folder = TrialFolder(parser.parse_args(arguments).trial)
+    trial = load_prepared(folder)
+    dds.keep_on_loopback()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    with interruptible():
+        operator = Operator(trial.nodes, lambda line: print(line, flush=True))
+        try:
+            outcome = operator.conduct(trial.seconds, trial.dry_run)
+        except KeyboardInterrupt:
+            with uninterruptible():
+                operator.stop()
+            outcome = TrialOutcome("interrupted", "the operator ended the trial (Ctrl-C or SIGTERM)")
+        finally:
+            operator.close()
+            rclpy.shutdown()
+    return conclude(folder, outcome, trial.dry_run, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from dextrack.references.reference import Reference
 
 PARAMETERS_FILE = "parameters.yaml"
 """The nodes' parameters in a trial folder, as ROS 2 reads them."""
+TASK_FILE = "task.json"
+"""What was asked for, in a trial folder."""
 _DEVICES = ("hand_driver", "arm_driver", "object_pose")
 
 
@@ -46,6 +51,8 @@ class TrialRequest:
     zero_mismatch: bool = False
     record: bool = True
     dry_run: bool = False
+    params: str = ""
+    """File of node parameters to use instead of the defaults, as ``config/params.yaml`` has them."""
     command: str = ""
     """The command line, for the report."""
 
@@ -65,6 +72,16 @@ class PreparedTrial:
     def parameters(self) -> Path:
         """The file of every node's parameters."""
         return self.folder.path / PARAMETERS_FILE
+
+
+def check_unused(folder: TrialFolder) -> None:
+    """Refuse a folder that holds a trial.
+
+    Raises:
+        RefusedError: it does.
+    """
+    if any((folder.path / name).exists() for name in (TASK_FILE, folder.log.name, folder.report_json.name)):
+        raise RefusedError(f"{folder.path}: there is a trial in this folder already.", remedy="give the new one a folder of its own.")
 
 
 def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
@@ -95,8 +112,39 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
         "digests": {"source": digest(request.source), "reference": reference.digest},
         "code": __version__,
     }
-    write_json(folder.path / "task.json", task)
+    write_json(folder.path / TASK_FILE, task)
     return PreparedTrial(folder, nodes, float(task["seconds"]), request.dry_run)
+
+
+def load_prepared(folder: TrialFolder) -> PreparedTrial:
+    """What ``prepare`` put into ``folder``.
+
+    Raises:
+        InputError: nothing, or it is damaged.
+    """
+    try:
+        task = json.loads((folder.path / TASK_FILE).read_text(encoding="utf-8"))
+        return PreparedTrial(folder, tuple(str(n) for n in task["nodes"]), float(task["seconds"]), bool(task["dry_run"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder.path}: there is no prepared trial ({error}).", remedy="start it with `dextrack track` or the launch file.") from None
+
+
+def split_source(text: str) -> tuple[Path, str]:
+    """(file, name) of ``reference.npz``, ``store.h5`` or ``store.h5:name``.
+
+    Raises:
+        InputError: the text is empty.
+    """
+    if not text:
+        raise InputError("no reference was given.", remedy="give a reference (.npz) or a demonstration (.h5 or .h5:name).")
+    path, colon, name = text.rpartition(":")
+    return (Path(path), name) if colon else (Path(text), "")
+
+
+def default_folder(source: str) -> Path:
+    """A trial folder of its own under ``runs``, named after what is run and the time."""
+    name = re.sub(r"[^\w-]+", "_", Path(source.rpartition(":")[2] or "trial").stem.partition("@")[0])
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def load_source(path: Path, name: str) -> Reference | Demonstration:
@@ -140,22 +188,44 @@ def _save(placed: Reference | Demonstration, path: Path) -> Path:
 
 
 def _write_parameters(path: Path, request: TrialRequest, nodes: tuple[str, ...], placed: Path, obj: Path) -> None:
-    """One section per node. Paths are absolute: a node may have another working folder."""
+    """One section per node: the operator's own values, then the trial's. Paths are absolute: a node may have another working folder."""
     port = _free_port()
     # The only device address that is not a matter of the cell's own configuration is the twin's.
     address = f"tcp://127.0.0.1:{port}"
     cell = request.cell if request.cell in cell_names() else str(Path(request.cell).resolve())
     common = {"cell": cell, "placed": str(placed.resolve()), "object": str(obj.resolve()), "trial": str(path.parent.resolve()), "dry_run": request.dry_run}
-    own: dict[str, dict[str, Any]] = {n: {} for n in nodes}
+    own = {n: {**_tuned(request.params).get(n, {})} for n in nodes}
     for name in _DEVICES:
-        own[name] = {"address": address}
-    own["supervisor"] = {"watched": ",".join(n for n in nodes if n != "supervisor")}
-    own["controller"] = {"mode": request.mode}
+        own[name]["address"] = address
+    own["supervisor"]["watched"] = ",".join(n for n in nodes if n != "supervisor")
+    own["controller"]["mode"] = request.mode
     if "twin" in nodes:
-        own["twin"] = {"port": port, "seed": request.seed, "mismatch": "none" if request.zero_mismatch else "default"}
+        own["twin"] |= {"port": port, "seed": request.seed, "mismatch": "none" if request.zero_mismatch else "default"}
     sections = {name: {"ros__parameters": {**common, **values}} for name, values in own.items()}
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
+
+
+def _tuned(path: str) -> dict[str, dict[str, Any]]:
+    """Node -> parameter -> value out of a parameter file; empty without one.
+
+    Raises:
+        InputError: no such file, no parameter file, or a node, parameter or value that the graph does not have.
+    """
+    if not path:
+        return {}
+    try:
+        sections = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = {str(node): dict(section["ros__parameters"]) for node, section in sections.items()}
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: this is not a file of node parameters ({error}).", remedy="change a copy of config/params.yaml.") from None
+    for node, chosen in values.items():
+        known = {p.name: p for n in graph.NODES if n.name == node for p in n.parameters}
+        for name, value in chosen.items():
+            if name not in known:
+                raise InputError(f"{path}: node {node} has no parameter {name}.", remedy=f"use one of: {', '.join(known) or 'none'}.")
+            known[name].check(value)
+    return values
 
 
 def _free_port() -> int:

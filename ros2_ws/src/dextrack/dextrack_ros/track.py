@@ -15,15 +15,12 @@ from dextrack_deploy.trial import EventLog, TrialFolder, TrialOutcome
 from rich.console import Console
 from rich.markup import escape
 
-from dextrack.errors import DexTrackError, DriverError, InputError, RefusedError
+from dextrack.errors import DexTrackError, DriverError, InputError
 from dextrack_ros import dds
+from dextrack_ros.conclusion import conclude
 from dextrack_ros.interruption import interruptible, uninterruptible
-from dextrack_ros.preparation import PreparedTrial, TrialRequest, prepare
+from dextrack_ros.preparation import PreparedTrial, TrialRequest, check_unused, default_folder, prepare
 from dextrack_ros.processes import Processes
-
-EXIT_FAILED = 1
-EXIT_REFUSED = 2
-EXIT_INTERRUPTED = 130
 
 Say = Callable[[str], None]
 """Takes a line for the operator to read."""
@@ -53,6 +50,8 @@ class Track:
     """Do everything except move."""
     record: bool = True
     """Record the trial log."""
+    params: str = ""
+    """File of node parameters, made from config/params.yaml of the ROS package."""
     domain: int | None = None
     """ROS domain id; by default a free one."""
 
@@ -61,23 +60,13 @@ def main(args: list[str]) -> int:
     """Run the verb; the exit code is 0 only where the trial did its task."""
     options = tyro.cli(Track, args=args, prog="dextrack track", description=__doc__)
     request = _request(options, shlex.join(["dextrack", "track", *args]))
-    out = options.out or Path("runs") / f"{request.name.partition('@')[0] or request.source.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    out = options.out or default_folder(request.name or str(request.source))
     console = Console(highlight=False)
     with TrialFolder(out).locked() as folder, interruptible():
-        if folder.log.exists() or folder.report_json.exists():
-            raise RefusedError(f"{out}: there is a trial in this folder already.", remedy="give --out another folder.")
+        check_unused(folder)
         folder.point_latest()
         outcome = _trial(request, folder, options.domain, console)
-        with uninterruptible():
-            events = EventLog(folder.events)
-            events.write("outcome", time.time_ns(), durable=True, **dataclasses.asdict(outcome))
-            events.close()
-        passed = _report(folder, outcome, console)
-    if outcome.ended == "interrupted":
-        return EXIT_INTERRUPTED
-    if passed or (options.dry_run and outcome.complete):
-        return 0
-    return EXIT_REFUSED if outcome.ended == "refused" else EXIT_FAILED
+        return conclude(folder, outcome, options.dry_run, lambda line: console.print(escape(line)))
 
 
 def _request(options: Track, command: str) -> TrialRequest:
@@ -89,7 +78,7 @@ def _request(options: Track, command: str) -> TrialRequest:
     source = options.demonstration or options.reference
     if source is None or (options.demonstration and options.reference):
         raise InputError("track: give a demonstration or a reference, one of them.", remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
-    fields = {k: getattr(options, k) for k in ("name", "object", "cell", "seed", "zero_mismatch", "record", "dry_run")}
+    fields = {k: getattr(options, k) for k in ("name", "object", "cell", "seed", "zero_mismatch", "record", "dry_run", "params")}
     return TrialRequest(source, command=command, **fields)
 
 
@@ -114,7 +103,8 @@ def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, conso
 
 def _run(prepared: PreparedTrial, domain: int | None, say: Say) -> TrialOutcome:
     """Start every node, conduct the trial, and end every node."""
-    os.environ.update(dds.environment({**os.environ, "ROS_DOMAIN_ID": str(dds.free_domain() if domain is None else domain)}))
+    dds.keep_on_loopback()
+    os.environ["ROS_DOMAIN_ID"] = str(dds.free_domain() if domain is None else domain)
     folder = prepared.folder
     say(f"starting {len(prepared.nodes)} nodes; their logs are in {folder.path / 'log'}")
     with Processes(folder.path / "log", os.environ) as processes:
@@ -124,14 +114,13 @@ def _run(prepared: PreparedTrial, domain: int | None, say: Say) -> TrialOutcome:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
 
-        from dextrack_ros.conduct import conduct
         from dextrack_ros.operator import Operator
 
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         watch = ProcessWatch(processes, folder, say)
         operator = Operator(prepared.nodes, say, watch.look)
         try:
-            outcome = conduct(operator, prepared.seconds, prepared.dry_run, say)
+            outcome = operator.conduct(prepared.seconds, prepared.dry_run)
         except KeyboardInterrupt:
             with uninterruptible():
                 say("interrupted: holding, and ending the nodes")
@@ -181,15 +170,3 @@ class ProcessWatch:
     def close(self) -> None:
         """Close the events."""
         self._events.close()
-
-
-def _report(folder: TrialFolder, outcome: TrialOutcome, console: Console) -> bool:
-    """Write the report; whether the trial did its task."""
-    # Drawing the pictures needs what the nodes do not: imported when they are gone.
-    from dextrack_deploy.report import write_report
-
-    value = write_report(folder.path, outcome)
-    verdict = value["verdict"]
-    console.print(f"[bold {'green' if verdict['passed'] else 'red'}]{'passed' if verdict['passed'] else 'not passed'}[/]: {escape(verdict['summary'])}")
-    console.print(f"report: {folder.report_html}")
-    return bool(verdict["passed"])
