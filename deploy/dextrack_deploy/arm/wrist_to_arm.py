@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 POSTURE_COST = 3e-3
 """Weight of the posture against one metre or radian of the pose: moves the spare joint and costs less than 0.1 mm."""
+POSTURE_GAIN = 0.005
+"""Part of the way to the posture that the spare joint goes in one period: faster, its swing would press on the acceleration limits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ class WristToArm:
         model = arm_spec(cell).compile()
         self._configuration = mink.Configuration(model)
         self._pose = mink.FrameTask(MOUNT, "site", position_cost=1.0, orientation_cost=1.0, lm_damping=1e-4)
-        self._posture = mink.PostureTask(model, cost=POSTURE_COST)
+        self._posture = mink.PostureTask(model, cost=POSTURE_COST, gain=POSTURE_GAIN)
         # The limiter's bounds less a hair, so that mink never asks for what the limiter refuses.
         speeds = dict(zip(self._inverse.kinematics.arm.joint_names, 0.999 * self._limiter.velocity, strict=True))
         self._limits = [

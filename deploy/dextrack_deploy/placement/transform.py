@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from dextrack.references.reference import Reference
 from dextrack.rotations import continuous, from_hinges, from_rotation_vector, multiply, rotate, slerp
 
 Floats = NDArray[np.float64]
-Task = TypeVar("Task", Reference, Demonstration)
 
 TRANSLATIONS = ("tx", "ty", "tz")
 ROTATIONS = ("rx", "ry", "rz")
@@ -71,7 +70,11 @@ def _columns(reference: Reference, names: tuple[str, ...]) -> list[int]:
     return [reference.joint_names.index(n) for n in names]
 
 
-def move(task: Task, transform: PlanarTransform) -> Task:
+@overload
+def move(task: Reference, transform: PlanarTransform) -> Reference: ...
+@overload
+def move(task: Demonstration, transform: PlanarTransform) -> Demonstration: ...
+def move(task: Reference | Demonstration, transform: PlanarTransform) -> Reference | Demonstration:
     """``task`` moved over the table. The wrist's hinges keep their angles: their base frame turns."""
     if isinstance(task, Demonstration):
         columns = _columns(task.reference, TRANSLATIONS)
@@ -100,34 +103,55 @@ def _move_columns(values: Floats, columns: list[int], moved: Callable[[Floats], 
     return out
 
 
-def stretch(task: Task, factor: float) -> Task:
-    """``task`` slowed down ``factor`` >= 1 times, at the same period.
+def slow_rows(n_steps: int, factor: float, ease_steps: int = 0) -> Floats:
+    """When the states of a motion of ``n_steps`` steps are passed if it runs ``factor`` >= 1 times slower, at the same period.
 
-    The factor is rounded up so that the last state falls on a sample; where that leaves it 1, the task is returned unchanged.
-    States and targets are interpolated linearly, rotations spherically.
+    Args:
+        n_steps: steps of the motion.
+        factor: how many times slower; rounded up so that the last state falls on a sample.
+        ease_steps: samples over which the motion begins, and ends, from and to rest: recordings begin in full motion, an arm cannot.
+
+    Returns:
+        (S + 1,): row number of the motion at every sample, fractional, from 0 to ``n_steps``, increasing.
     """
-    reference = task.reference if isinstance(task, Demonstration) else task
-    steps = math.ceil(reference.n_steps * factor - 1e-9)
-    if steps <= reference.n_steps:
-        return task
-    at: Floats = np.arange(steps + 1, dtype=np.float64) * (reference.n_steps / steps)
+    steps = max(n_steps, math.ceil(n_steps * factor - 1e-9)) + ease_steps
+    # Integrated from a trapezium of speed with rounded ramps; each ramp loses half of its steps, which the additional samples give back.
+    middle = np.arange(steps) + 0.5
+    speed = np.clip(np.minimum(middle, steps - middle) / max(ease_steps, 0.5), 0.0, 1.0)
+    speed = speed * speed * (3.0 - 2.0 * speed)
+    rows: Floats = np.concatenate([[0.0], np.cumsum(speed)])
+    rows *= n_steps / rows[-1]
+    return rows
+
+
+@overload
+def sample(task: Reference, rows: Floats) -> Reference: ...
+@overload
+def sample(task: Demonstration, rows: Floats) -> Demonstration: ...
+def sample(task: Reference | Demonstration, rows: Floats) -> Reference | Demonstration:
+    """``task`` at fractional row numbers ``rows`` (S + 1,), as ``slow_rows`` gives them: S steps instead of N.
+
+    States and targets are interpolated linearly, rotations spherically. Rows 0 .. N return the task's own values.
+    """
+    n = task.reference.n_steps if isinstance(task, Demonstration) else task.n_steps
     if isinstance(task, Demonstration):
+        speed = np.gradient(rows)[:, None]
         return dataclasses.replace(
             task,
-            reference=stretch(task.reference, factor),
-            targets=_sample(task.targets, np.minimum(at[:-1], reference.n_steps - 1.0)),
-            hand=_sample(task.hand, at),
-            hand_velocity=_sample(task.hand_velocity, at) * (reference.n_steps / steps),
-            object_position_w=_sample(task.object_position_w, at),
-            object_quaternion_w=_turn(task.object_quaternion_w, at),
+            reference=sample(task.reference, rows),
+            targets=_sample(task.targets, np.minimum(rows[:-1], n - 1.0)),
+            hand=_sample(task.hand, rows),
+            hand_velocity=_sample(task.hand_velocity, rows) * speed,
+            object_position_w=_sample(task.object_position_w, rows),
+            object_quaternion_w=_turn(task.object_quaternion_w, rows),
         )
     return dataclasses.replace(
         task,
-        hand=_sample(task.hand, at),
-        object_position_w=_sample(task.object_position_w, at),
-        object_quaternion_w=_turn(task.object_quaternion_w, at),
-        keypoints_w=_sample(task.keypoints_w, at),
-        time_scale=task.time_scale * steps / reference.n_steps,
+        hand=_sample(task.hand, rows),
+        object_position_w=_sample(task.object_position_w, rows),
+        object_quaternion_w=_turn(task.object_quaternion_w, rows),
+        keypoints_w=_sample(task.keypoints_w, rows),
+        time_scale=task.time_scale * (len(rows) - 1) / n,
     )
 
 

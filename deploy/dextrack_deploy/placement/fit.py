@@ -25,7 +25,7 @@ from dextrack_deploy.arm.wrist_to_arm import WristToArm
 from dextrack_deploy.cell import CellConfig
 from dextrack_deploy.placement.reach import ReachModel
 from dextrack_deploy.placement.search import Candidate, best_start, candidate, search
-from dextrack_deploy.placement.transform import PlanarTransform, move, stretch, wrist_path
+from dextrack_deploy.placement.transform import PlanarTransform, move, sample, slow_rows, wrist_path
 
 Floats = NDArray[np.float64]
 Task = TypeVar("Task", Reference, Demonstration)
@@ -40,9 +40,11 @@ USED = 0.95
 """Part of the cell's velocity and acceleration limits that a slowed-down path may use; the rest is for corrections."""
 SMOOTHING = 9
 """Frames over which a joint path is smoothed before it is differentiated: states jitter, and the rate limits deal with that."""
-POSITION_LIMIT = 0.01
+EASE = 24
+"""Control steps over which a path that needs it begins from rest, and ends at rest."""
+POSITION_LIMIT = 0.003
 """Distance of the streamed hand from the path above which a placement is slowed down further or refused, m."""
-ROTATION_LIMIT = 0.07
+ROTATION_LIMIT = 0.03
 """Angle of the streamed hand from the path above which a placement is slowed down further or refused, rad."""
 TILT_LIMIT = 0.26
 """Angle between how the object stands and how the reference begins, beside the yaw, above which a re-anchoring is refused, rad."""
@@ -158,7 +160,8 @@ class _Fit(Generic[Task]):
     """Checks candidates on the whole path."""
 
     def __init__(self, task: Task, cell: CellConfig, model: ReachModel, knots: NDArray[np.int64], max_time_scale: float) -> None:
-        self._task, self._cell, self._model, self._knots, self._max_time_scale = task, cell, model, knots, max_time_scale
+        self._task: Task = task
+        self._cell, self._model, self._knots, self._max_time_scale = cell, model, knots, max_time_scale
         self._arm = model.inverse.kinematics.arm
         self._collides = CellCollisions(cell, hand_and_table=False)
         self._wrist_to_arm = WristToArm(cell)
@@ -166,30 +169,25 @@ class _Fit(Generic[Task]):
     def follow(self, chosen: Candidate) -> PlacedTask[Task] | str:
         """The placed task, or the reason why this candidate does not do."""
         moved = move(self._task, chosen.transform)
-        joints = self._joint_path(moved, self._at_frames(chosen.q, len(moved.hand)))
+        joints = self._joint_path(moved, _interpolate(np.arange(len(moved.hand)), self._knots, chosen.q))
         touching = self._touching(moved, joints)
         if touching:
             return touching
-        factor = self._slowdown(joints)
+        factor, ease = self._slowdown(joints), 0
         for _ in range(6):
             if factor > self._max_time_scale:
                 return f"the arm would need {factor:.1f} times as long (at most {self._max_time_scale:g} times is allowed)"
-            slowed = stretch(moved, factor)
-            plan = self._joint_path(slowed, self._at_frames(joints, len(slowed.hand)))
+            rows = slow_rows(len(moved.hand) - 1, factor, ease)
+            slowed = sample(moved, rows)
+            plan = self._joint_path(slowed, _interpolate(rows, np.arange(len(joints)), joints))
             path, position_error, rotation_error, limited = self._stream(slowed, plan)
             if position_error.max() <= POSITION_LIMIT and rotation_error.max() <= ROTATION_LIMIT:
                 figures = self._figures(path, slowed, position_error, rotation_error, limited)
-                scale = (len(slowed.hand) - 1) / (len(moved.hand) - 1)
-                return PlacedTask(slowed, chosen.transform, scale, path, figures)
-            factor *= 1.2
+                return PlacedTask(slowed, chosen.transform, (len(rows) - 1) / (len(joints) - 1), path, figures)
+            # Most paths only begin too fast: a recording starts in full motion, an arm at rest.
+            factor, ease = (factor, EASE) if ease == 0 else (1.2 * factor, EASE)
         worst = int(np.argmax(position_error))
         return f"the arm lags {1e3 * position_error[worst]:.0f} mm behind the wrist at {worst / (len(path) - 1):.0%} of the path, however slow"
-
-    def _at_frames(self, q: Floats, frames: int) -> Floats:
-        """Joint positions (frames, 7) between knots or frames ``q``, linearly."""
-        known = self._knots / self._knots[-1] if len(q) == len(self._knots) else np.linspace(0.0, 1.0, len(q))
-        at = np.linspace(0.0, 1.0, frames)
-        return np.stack([np.interp(at, known, q[:, j]) for j in range(7)], axis=1)
 
     def _joint_path(self, task: Task, guess: Floats) -> Floats:
         """(T, 7): joint positions at every wrist pose of ``task``, near ``guess``."""
@@ -245,3 +243,8 @@ class _Fit(Generic[Task]):
             max_rotation_error=float(rotation_error.max()),
             limited_ticks=limited,
         )
+
+
+def _interpolate(at: NDArray[np.generic], known: NDArray[np.generic], q: Floats) -> Floats:
+    """Joint positions (T, 7) at ``at`` (T,) between rows ``q`` (K, 7) known at ``known`` (K,), linearly."""
+    return np.stack([np.interp(at.astype(np.float64), known.astype(np.float64), q[:, j]) for j in range(q.shape[1])], axis=1)

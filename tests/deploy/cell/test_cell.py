@@ -1,0 +1,104 @@
+"""Cell configurations: what ships loads, and what is wrong is refused with the field's name."""
+
+import numpy as np
+import pytest
+import yaml
+from dextrack_assets import path
+
+from dextrack.errors import InputError
+from dextrack_deploy.arm.collision import CellCollisions
+from dextrack_deploy.arm.spec import load_arm
+from dextrack_deploy.cell import cell_names, load_cell
+
+
+@pytest.fixture
+def content():
+    return yaml.safe_load(path("cells", "twin.yaml").read_text(encoding="utf-8"))
+
+
+def write(tmp_path, content):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("name", cell_names())
+def test_every_shipped_cell_waits_inside_its_limits_and_touches_nothing(name):
+    cell = load_cell(name)
+    arm = load_arm(cell.arm.model)
+    home = np.array(cell.arm.home)
+    assert (home > arm.lower + cell.arm.limit_margin).all() and (home < arm.upper - cell.arm.limit_margin).all()
+    assert CellCollisions(cell)(home, np.zeros(16)) is None
+
+
+def test_the_twin_stands_where_the_design_says():
+    cell = load_cell("twin")
+    assert cell.name == "twin" and cell.arm.base_position_w == (-0.55, 0.0, 0.0)
+    assert (cell.drivers.arm, cell.drivers.hand, cell.drivers.object_pose) == ("twin", "twin", "twin")
+
+
+def test_a_file_of_the_users_is_read_as_the_shipped_one(tmp_path, content):
+    assert load_cell(write(tmp_path, content)) == load_cell("twin")
+
+
+def test_defaults_are_used_where_a_field_is_left_out(tmp_path, content):
+    del content["arm"]["velocity_fraction"]
+    assert load_cell(write(tmp_path, content)).arm.velocity_fraction == 0.7
+
+
+@pytest.mark.parametrize(
+    "where, value, named",
+    [
+        (("arm", "home"), [0.0] * 6, "arm.home"),
+        (("arm", "home"), [0.0] * 6 + [float("nan")], "arm.home"),
+        (("arm", "home"), "zero", "arm.home"),
+        (("arm", "home"), [0.0] * 6 + ["1"], "arm.home"),
+        (("arm", "home"), [0.0] * 6 + [True], "arm.home"),
+        (("arm", "base_quaternion_w"), [0.0, 0.0, 0.0, 0.0], "arm.base_quaternion_w"),
+        (("arm", "velocity_fraction"), 1.5, "arm.velocity_fraction"),
+        (("arm", "acceleration_fraction"), 0.0, "arm.acceleration_fraction"),
+        (("arm", "limit_margin"), 0.0, "arm.limit_margin"),
+        (("arm", "model"), "ur5", "arm.model"),
+        (("arm", "colour"), "red", "arm.colour"),
+        (("hand", "position_f"), [0.0, 0.0, 123.0], "hand.position_f"),
+        (("hand", "model"), "allegro_right", "hand.model"),
+        (("hand", "plate_mass"), -1.0, "hand.plate_mass"),
+        (("workspace", "lower_w"), [1.0, 1.0, 1.0], "workspace"),
+        (("table", "upper"), [-9.0, -9.0], "table"),
+        (("drivers", "arm"), "panda", "drivers.arm"),
+        (("drivers",), ["twin"], "drivers"),
+        (("name",), "", "name"),
+        (("name",), 3, "name"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(tmp_path, content, where, value, named):
+    part = content
+    for key in where[:-1]:
+        part = part[key]
+    part[where[-1]] = value
+    with pytest.raises(InputError, match=named.replace(".", r"\.")) as caught:
+        load_cell(write(tmp_path, content))
+    assert "mine.yaml" in str(caught.value) and "Remedy" in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", [("arm",), ("hand", "quaternion_f"), ("drivers", "object_pose")])
+def test_a_missing_field_is_refused_by_name(tmp_path, content, missing):
+    part = content
+    for key in missing[:-1]:
+        part = part[key]
+    del part[missing[-1]]
+    with pytest.raises(InputError, match=missing[-1]):
+        load_cell(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("text", ["name: [", "- 1\n- 2\n", "", "!!python/object/apply:os.system ['true']\n", "\x00\x01"])
+def test_what_is_no_cell_is_refused(tmp_path, text):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="mine.yaml"):
+        load_cell(file)
+
+
+def test_an_unknown_cell_names_the_known_ones():
+    with pytest.raises(InputError, match="twin"):
+        load_cell("kitchen")
