@@ -60,7 +60,7 @@ def _cards(trial: Trial, report: dict[str, Any]) -> list[Card]:
             Card("object position error, mean", f"{100 * m.t_err_m:.1f} cm", f"on the {result.source}; paper's bound 10 cm"),
             Card("object rotation error, mean", f"{np.rad2deg(m.r_err_rad):.1f}°", "paper's bounds 20° and 40°"),
             Card("hand error", f"{0.5 * m.e_wrist + 0.5 * m.e_finger_rad:.2f}", f"wrist {m.e_wrist:.3f}, fingers {m.e_finger_rad:.3f} rad; bound 0.8"),
-            Card("object lifted to", f"{100 * result.height.max():.1f} cm", f"reference {100 * result.reference_height.max():.1f} cm"),
+            Card("object lifted to", f"{100 * max(0.0, result.height.max()):.1f} cm", f"reference {100 * max(0.0, result.reference_height.max()):.1f} cm"),
         ]
     loop = report["loop_period_ms"]
     if loop["n"]:

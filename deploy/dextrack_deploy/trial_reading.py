@@ -57,7 +57,8 @@ def read_folder(folder: Path, outcome: TrialOutcome | None = None) -> Trial:
     try:
         placed = _placed(folder, task)
         reference = placed.reference if isinstance(placed, Demonstration) else placed
-        obj = ObjectSpec.load(Path(task["object"])) if str(task.get("object", "")).endswith(".npz") else find_object(reference, folder)
+        own = folder / "objects" / f"{reference.object_name}.npz"
+        obj = ObjectSpec.load(own) if own.is_file() else find_object(reference, folder)
         cell = load_cell(str(task.get("cell", "twin")))
     except DexTrackError as error:
         problems.append(error.what)

@@ -20,10 +20,10 @@ Row = tuple[Motion, Sequence[int]]
 MARGIN = 0.90
 """Share of the picture's half width and half height that the outline may fill."""
 REACH = 0.15
-"""A row that strays further than this from the first row is cut off, m."""
+"""A row that strays further than this from the leading row is cut off, m."""
 AZIMUTHS = tuple(np.deg2rad(np.arange(0.0, 360.0, 30.0)))
 ELEVATIONS = tuple(np.deg2rad([-22.0, -42.0]))
-_WORTH = {"object": 1.0, "fingers": 0.4, "tips": 1.0, "palm": -0.35, "arm": -0.1}
+_WORTH = {"object": 1.0, "fingers": 0.4, "tips": 1.0, "palm": -0.35, "arm": -0.5}
 """What it is worth to see something: weights of the square roots of its share of a picture."""
 
 
@@ -78,11 +78,16 @@ def follow(points_w: Sequence[Floats], azimuth: float, elevation: float, width: 
 
 
 def _outline(stage: Stage, rows: Sequence[Row], key: int) -> Floats:
-    """Points (n, 3), m, that the pictures of a key frame should contain: all of the first row, and what others have within ``REACH`` of it."""
-    first, *others = [stage.outline(motion, frames[key]) for motion, frames in rows]
-    low, high = first.min(axis=0) - REACH, first.max(axis=0) + REACH
-    points = np.concatenate(others) if others else first[:0]
-    return np.concatenate([first, points[((points >= low) & (points <= high)).all(axis=1)]])
+    """Points (n, 3), m, that the pictures of a key frame should contain.
+
+    These are all of the leading row, the first with a robot hand, and what others have within ``REACH`` of it.
+    """
+    lead = next((i for i, (motion, _) in enumerate(rows) if motion.hand is not None), 0)
+    outlines = [stage.outline(motion, frames[key]) for motion, frames in rows]
+    low, high = outlines[lead].min(axis=0) - REACH, outlines[lead].max(axis=0) + REACH
+    points = np.concatenate(outlines)
+    kept: Floats = points[((points >= low) & (points <= high)).all(axis=1)]
+    return kept
 
 
 def _score(stage: Stage, rows: Sequence[Row], cameras: Sequence[Camera]) -> float:

@@ -38,6 +38,7 @@ p { margin:.4rem 0; } .soft { color:var(--soft); }
 .card .note { font-size:.87rem; } .card.good .value { color:var(--good); } .card.bad .value { color:var(--bad); }
 figure { margin:1rem 0; padding:.9rem; background:var(--card); border:1px solid var(--line); border-radius:8px; overflow-x:auto; }
 figcaption { color:var(--soft); font-size:.92rem; margin-top:.6rem; max-width:85ch; }
+figure.wide { width:min(96vw,1900px); margin-left:50%; transform:translateX(-50%); }
 figure > svg { width:100%; height:auto; display:block; max-width:960px; } svg text { fill:var(--ink); }
 .strip { border-spacing:4px; border-collapse:separate; min-width:860px; width:100%; table-layout:fixed; }
 .strip th { font-weight:600; font-size:.87rem; padding:.1rem; } .strip tr > th:first-child { width:1.9rem; }
@@ -122,7 +123,7 @@ def film_strip(strip: FilmStrip, caption: str) -> str:
             cells.append(f'<td><img alt="{alt}" src="{_data_uri(picture)}"><span aria-hidden="true">{escape(note)}</span></td>')
         rows.append(f'<tr><th scope="row" style="background:{colour}">{escape(label)}</th>{"".join(cells)}</tr>')
     table = f'<table class="strip"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    return f"<figure>{table}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f'<figure class="wide">{table}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def _data_uri(picture: Image) -> str:

@@ -25,11 +25,11 @@ TYPES = get_typestore(Stores.ROS2_KILTED)
 
 
 def box(folder: Path) -> ObjectSpec:
-    """A box in ``folder``/object.npz."""
+    """A box among the trial's objects."""
     mesh = trimesh.creation.box(BOX)
     vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces, dtype=np.int32)
     spec = ObjectSpec("box", vertices, faces, ((vertices, faces),), mass=0.1, source="made by a test")
-    spec.save(folder / "object.npz")
+    spec.save(folder / "objects" / "box.npz")
     return spec
 
 
@@ -80,7 +80,6 @@ class MadeTrial:
         self.reference.save(self.folder / "placed.npz")
         task = {
             "placed": "placed.npz",
-            "object": str(self.folder / "object.npz"),
             "cell": "twin",
             "command": "dextrack track made",
             "seed": 7,

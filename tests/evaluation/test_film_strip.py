@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import dextrack_assets
+import mujoco
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from PIL import Image
 from dextrack import rotations
 from dextrack.evaluation import motion
 from dextrack.evaluation.film_strip import FilmStrip, film_strip, key_frames
-from dextrack.evaluation.motion import Motion
+from dextrack.evaluation.motion import ArmMotion, Motion
 from dextrack.evaluation.rendering import Camera
 from dextrack.evaluation.stage import OBJECT_COLOUR, Stage
 from dextrack.hands import HandSpec, load_hand
@@ -139,3 +141,25 @@ def _fingertips(hand: HandSpec, base: np.ndarray, theta: np.ndarray) -> dict[str
 
 def test_the_object_keeps_its_colour_apart_from_the_table() -> None:
     assert max(OBJECT_COLOUR[:3]) - min(OBJECT_COLOUR[:3]) > 0.5
+
+
+def test_the_arm_stands_where_its_base_is_and_bends_as_its_joints_say(reference: Reference, box: ObjectSpec) -> None:
+    alone = mujoco.MjModel.from_xml_path(str(dextrack_assets.path("models", "fr3", "fr3.xml")))
+    data = mujoco.MjData(alone)
+    names = tuple(f"fr3_joint{i}" for i in range(1, 8))
+    q = np.array([0.3, -0.6, 0.2, -2.0, 0.1, 1.4, -0.4])
+    for name, value in zip(names, q, strict=True):
+        data.joint(name).qpos[0] = value
+    mujoco.mj_kinematics(alone, data)
+    base, yaw = np.array([-0.55, 0.1, 0.02]), rotations.from_rotation_vector([0.0, 0.0, 0.5])
+    # Columns in an order of their own: whoever poses the arm must go by name.
+    arm = ArmMotion(names[::-1], np.tile(q[::-1], (60, 1)), tuple(base), tuple(yaw))
+    row = dataclasses.replace(motion.of_reference(reference)[1], arm=arm)
+    stage = Stage(box, (row,), *SIZE)
+    try:
+        stage.show(row, 3)
+        want = base + rotations.rotate(yaw, data.body("fr3_flange").xpos)
+        assert stage.data.body("arm/fr3_flange").xpos == pytest.approx(want, abs=1e-9)
+        assert stage.shares(Camera((-0.3, 0.1, 0.4), 2.5, 1.5, -0.2, width=160, height=120))["arm"] > 0.02
+    finally:
+        stage.close()
