@@ -1,0 +1,64 @@
+"""The edge between our arrays and ROS messages."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from dextrack_deploy import graph
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from dextrack.errors import InputError
+
+
+@given(st.integers(0, 2**31 * 10**9 - 1))
+def test_stamps_survive_to_the_nanosecond(stamp: int) -> None:
+    from dextrack_ros import messages
+
+    time = messages.to_time(stamp)
+    assert time.sec == stamp // 10**9 and 0 <= time.nanosec < 10**9
+    assert messages.from_time(time) == stamp
+
+
+def test_pose_is_xyzw_in_ros_and_wxyz_here() -> None:
+    from dextrack_ros import messages
+
+    rotation = Rotation.from_euler("xyz", [0.3, -0.5, 1.1])
+    m = messages.pose(7, [1.0, 2.0, 3.0], rotation.as_quat(scalar_first=True))
+    o = m.pose.orientation
+    np.testing.assert_allclose(Rotation.from_quat([o.x, o.y, o.z, o.w]).as_matrix(), rotation.as_matrix(), atol=1e-12)
+    assert m.header.frame_id == "world"
+    stamp, position, quaternion = messages.from_pose(m)
+    assert stamp == 7
+    np.testing.assert_array_equal(position, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(quaternion, rotation.as_quat(scalar_first=True))
+
+
+def test_joints_are_found_by_name_in_any_order() -> None:
+    from dextrack_ros import messages
+
+    m = messages.joint_state(5, ["b", "a"], [2.0, 1.0], velocity=[20.0, 10.0])
+    np.testing.assert_array_equal(messages.positions(m, ["a", "b"]), [1.0, 2.0])
+    np.testing.assert_array_equal(messages.velocities(m, ["a", "b"]), [10.0, 20.0])
+    assert messages.efforts(m, ["a", "b"]) is None
+    with pytest.raises(InputError, match="missing c"):
+        messages.positions(m, ["a", "c"])
+
+
+def test_status_values_are_text_or_json() -> None:
+    from dextrack_ros import messages
+
+    m = messages.status("node", messages.OK, "well", {"text": "as it is", "flag": True, "list": ["a"]})
+    values = messages.from_status(m)
+    assert values["text"] == "as it is" and json.loads(values["flag"]) is True and json.loads(values["list"]) == ["a"]
+
+
+@pytest.mark.parametrize("topic", graph.TOPICS, ids=lambda t: t.name)
+def test_every_topic_of_the_graph_has_a_message_class_and_a_profile(topic: graph.Topic) -> None:
+    from dextrack_ros import messages
+
+    assert messages.message_class(topic.type).__name__ == topic.type.rpartition("/")[2]
+    assert messages.qos(topic.qos).depth == graph.QOS[topic.qos].depth
