@@ -55,6 +55,8 @@ def test_no_drawers_for_everything(root: Path) -> None:
 def test_nothing_names_one_machine_or_a_registry(root: Path) -> None:
     found = []
     for path in tracked(root):
+        if path.is_relative_to(root / "docker"):
+            continue  # an image is a machine of its own
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
