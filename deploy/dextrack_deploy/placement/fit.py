@@ -24,7 +24,7 @@ from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.wrist_to_arm import WristToArm
 from dextrack_deploy.cell import CellConfig
 from dextrack_deploy.placement.reach import ReachModel
-from dextrack_deploy.placement.search import Candidate, best_start, candidate, search
+from dextrack_deploy.placement.search import Candidate, anchored, search
 from dextrack_deploy.placement.transform import PlanarTransform, move, sample, slow_rows, wrist_path
 
 Floats = NDArray[np.float64]
@@ -126,7 +126,7 @@ def place(task: Task, cell: CellConfig, object_pose_w: tuple[Floats, Floats] | N
         candidates = search(model, cell, task.object_position_w[0], position[knots], seed)
     else:
         transform = anchor(task.object_position_w[0], task.object_quaternion_w[0], *object_pose_w)
-        candidates = [candidate(transform, best_start(model, [transform]), 0)]
+        candidates = [anchored(model, transform, seed)]
     fit = _Fit(task, cell, model, knots, max_time_scale)
     reasons = []
     for one in [c for c in candidates if not c.why][:TRIED]:

@@ -25,6 +25,8 @@ ELBOWS = np.array([
     (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.4, 0.0, 0.6, 0.0, 1.2, 0.3, -0.6), (-0.4, 0.0, -0.6, 0.0, -1.2, 0.3, 0.6), (0.0, 0.6, 0.0, 0.0, 0.0, 1.0, 1.2),
 ])  # fmt: skip
 """Starts of inverse kinematics, as joint positions relative to home, rad: ahead, elbow out to either side, and hand up."""
+RESTARTS = 96
+"""Random starts beside those, where only one placement is possible."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ def search(model: ReachModel, cell: CellConfig, pivot_w: Floats, wrist_w: Floats
     middle = np.array([t.points(0.5 * (wrist_w.min(axis=0) + wrist_w.max(axis=0))) for t in transforms])[:, :2]
     inside = ((middle > lower) & (middle < upper)).all(axis=1)
     places = places[inside] if inside.any() else places
-    found = best_start(model, [_carry(pivot_w, p) for p in places])
+    found = best_start(model, [_carry(pivot_w, p) for p in places], _elbows(model))
     for round_number in range(ROUNDS):
         best = np.argsort(found.cost, kind="stable")[:KEPT]
         places, found = places[best], _rows(found, best)
@@ -75,16 +77,21 @@ def _carry(pivot_w: Floats, place: Floats) -> PlanarTransform:
     return PlanarTransform.carrying(pivot_w, (float(place[0]), float(place[1])), float(place[2]))
 
 
-def best_start(model: ReachModel, transforms: list[PlanarTransform]) -> Reach:
-    """Score ``transforms`` from every start of ``ELBOWS``, and keep each one's best."""
-    home = model.inverse.home
-    tries = []
-    for elbow in ELBOWS:
-        start = np.clip(home + elbow, model.inverse.lower, model.inverse.upper)
-        tries.append(model.score(transforms, np.tile(start, (len(transforms), 1))))
-    which = np.argmin([t.cost for t in tries], axis=0)
-    rows = np.arange(len(transforms))
-    return Reach(*(np.stack([getattr(t, f.name) for t in tries])[which, rows] for f in dataclasses.fields(Reach)))
+def best_start(model: ReachModel, transforms: list[PlanarTransform], starts: Floats) -> Reach:
+    """Score ``transforms`` from each of ``starts`` (S, 7) rad, and keep each one's best."""
+    n, m = len(transforms), len(starts)
+    tries = model.score([t for t in transforms for _ in range(m)], np.tile(starts, (n, 1)))
+    return _rows(tries, np.arange(n) * m + tries.cost.reshape(n, m).argmin(axis=1))
+
+
+def anchored(model: ReachModel, transform: PlanarTransform, seed: int) -> Candidate:
+    """The one candidate there is where the object's place is given: no second place to try, so many starts."""
+    starts = np.concatenate([_elbows(model), model.inverse.starts(RESTARTS, seed)])
+    return candidate(transform, best_start(model, [transform], starts), 0)
+
+
+def _elbows(model: ReachModel) -> Floats:
+    return np.asarray(np.clip(model.inverse.home + ELBOWS, model.inverse.lower, model.inverse.upper), dtype=np.float64)
 
 
 def candidate(transform: PlanarTransform, reach: Reach, row: int) -> Candidate:

@@ -1,0 +1,161 @@
+"""Placement end to end on synthetic references; what it promises is checked by MuJoCo and the arm's published limits."""
+
+import dataclasses
+
+import mujoco
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from dextrack.demonstrations.demonstration import Demonstration
+from dextrack.errors import RefusedError
+from dextrack.hands import load_hand
+from dextrack.references.reference import Reference
+from dextrack_deploy.arm.model import cell_spec
+from dextrack_deploy.arm.spec import load_arm
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.placement import PlanarTransform, place
+from dextrack_deploy.placement.transform import move
+
+CELL = load_cell("twin")
+ARM = load_arm("fr3")
+HAND = load_hand("leap_right")
+
+
+def lift(steps=120, reach=0.15, height=0.25, tilt=0.0, shift=(0.0, 0.0)):
+    """Palm down with the fingers along +y, a move of ``reach`` m forward and down to 0.15 m, then up again; the object goes along at the end."""
+    s = np.linspace(0.0, 1.0, steps + 1)
+    smooth = s * s * (3.0 - 2.0 * s)
+    theta = np.zeros((steps + 1, 22))
+    theta[:, 0] = shift[0] + 0.3 * np.sin(smooth)
+    theta[:, 1] = shift[1] + reach * np.sin(2 * np.pi * smooth)
+    theta[:, 2] = height - 0.1 * np.sin(np.pi * smooth)
+    theta[:, 3] = 0.3 * np.sin(np.pi * smooth)
+    theta[:, 6:] = 0.3
+    position = np.tile([shift[0], shift[1] + 0.1, 0.05], (steps + 1, 1))
+    position[steps // 2 :, 2] += 0.1 * smooth[steps // 2 :] - 0.1 * smooth[steps // 2]
+    base = (Rotation.from_euler("z", np.pi / 2) * Rotation.from_euler("y", tilt)).as_quat(scalar_first=True)
+    return Reference(
+        name="made_lift", hand_name="leap_right", object_name="made", joint_names=HAND.joint_names, base_quaternion_w=base, hand=theta,
+        object_position_w=position, object_quaternion_w=np.tile([1.0, 0.0, 0.0, 0.0], (steps + 1, 1)), keypoints_w=np.zeros((steps + 1, 21, 3)),
+    )  # fmt: skip
+
+
+def demonstrate(reference):
+    n = reference.n_steps
+    return Demonstration(
+        reference=reference, targets=reference.hand[1:].copy(), hand=reference.hand.copy(), hand_velocity=np.zeros((n + 1, 22)),
+        object_position_w=reference.object_position_w, object_quaternion_w=reference.object_quaternion_w, metrics={}, verdict={}, provenance={},
+    )  # fmt: skip
+
+
+def check_path(placed):
+    """Limits by finite differences, and the hand where the placed reference wants it, by MuJoCo."""
+    path = placed.arm_path
+    assert len(path) == len(placed.reference.hand)
+    v = np.diff(path, axis=0) * 60
+    a = np.diff(np.concatenate([np.zeros((1, 7)), v]), axis=0) * 60
+    assert (path > ARM.lower).all() and (path < ARM.upper).all()
+    assert (np.abs(v) <= CELL.arm.velocity_fraction * ARM.velocity + 1e-6).all()
+    assert (np.abs(a) <= CELL.arm.acceleration_fraction * ARM.acceleration + 1e-4).all()
+    model = cell_spec(CELL).compile()
+    data = mujoco.MjData(model)
+    worst = 0.0
+    for q, theta in zip(path, placed.reference.hand, strict=True):
+        data.qpos[[model.joint(n).qposadr[0] for n in ARM.joint_names]] = q
+        mujoco.mj_kinematics(model, data)
+        worst = max(worst, float(np.linalg.norm(data.body("palm_lower").xpos - theta[:3])))
+    assert worst == pytest.approx(placed.figures.max_position_error, abs=1e-6)
+    assert worst < 3e-3
+    assert np.diff(path, axis=0).shape[0] and placed.figures.min_table_clearance > 0.0
+    assert CELL.workspace.contains(placed.reference.hand[:, :3]).all()
+
+
+@pytest.fixture(scope="module")
+def placed():
+    return place(lift(), CELL)
+
+
+def test_a_reachable_reference_is_placed(placed):
+    check_path(placed)
+    assert 1.0 <= placed.time_scale < 2.0
+    assert placed.demonstration is None
+
+
+def test_where_a_reference_comes_from_does_not_matter_much():
+    far = place(lift(shift=(3.0, -2.0)), CELL)
+    check_path(far)
+
+
+def test_a_demonstration_keeps_targets_and_states_together():
+    d = demonstrate(lift())
+    placed = place(d, CELL)
+    check_path(placed)
+    out = placed.demonstration
+    assert out is not None and len(out.targets) == out.reference.n_steps
+    np.testing.assert_allclose(out.hand, out.reference.hand, atol=1e-12)
+    assert np.abs(out.targets[:-1] - out.hand[1:-1]).max() < 0.02
+
+
+def test_equal_seeds_give_equal_placements(placed):
+    again = place(lift(), CELL)
+    assert again.transform == placed.transform
+    np.testing.assert_array_equal(again.arm_path, placed.arm_path)
+
+
+def test_a_path_that_is_too_fast_is_slowed_down_and_one_that_is_not_less():
+    fast, slow = place(lift(steps=48), CELL), place(lift(steps=360), CELL)
+    check_path(fast)
+    check_path(slow)
+    assert fast.time_scale > 1.5
+    assert slow.time_scale < 1.1
+    assert fast.reference.time_scale == pytest.approx(fast.time_scale)
+
+
+def test_slower_than_allowed_is_refused():
+    with pytest.raises(RefusedError, match="times as long"):
+        place(lift(steps=8), CELL, max_time_scale=1.2)
+
+
+def test_a_path_that_is_too_wide_is_refused_with_what_stands_in_the_way():
+    with pytest.raises(RefusedError, match="mm.*Remedy"):
+        place(lift(reach=0.9), CELL)
+
+
+def test_a_path_below_the_table_is_refused():
+    with pytest.raises(RefusedError, match="(workspace|table)"):
+        place(lift(height=0.05, tilt=-0.9), CELL)
+
+
+def test_it_is_anchored_to_where_the_object_lies(placed):
+    lies = PlanarTransform(0.01, -0.02, 0.1)
+    position, quaternion = lies.points(placed.reference.object_position_w[0]), lies.rotations(placed.reference.object_quaternion_w[0])
+    anchored = place(lift(), CELL, object_pose_w=(position, quaternion))
+    check_path(anchored)
+    np.testing.assert_allclose(anchored.reference.object_position_w[0], position, atol=1e-9)
+    np.testing.assert_allclose(anchored.reference.object_quaternion_w[0], quaternion, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "turn, raised, named",
+    [(Rotation.from_euler("x", 0.6), 0.0, "tilted"), (Rotation.identity(), 0.2, "above or below")],
+)
+def test_an_object_that_lies_otherwise_is_refused(placed, turn, raised, named):
+    position = placed.reference.object_position_w[0] + [0.0, 0.0, raised]
+    with pytest.raises(RefusedError, match=named):
+        place(lift(), CELL, object_pose_w=(position, turn.as_quat(scalar_first=True)))
+
+
+def test_an_object_out_of_reach_is_refused():
+    with pytest.raises(RefusedError, match="where the object lies"):
+        place(lift(), CELL, object_pose_w=(np.array([2.0, 0.0, 0.05]), np.array([1.0, 0.0, 0.0, 0.0])))
+
+
+def test_a_reference_for_another_hand_is_refused():
+    with pytest.raises(RefusedError, match="allegro_right"):
+        place(dataclasses.replace(lift(), hand_name="allegro_right"), CELL)
+
+
+def test_placing_what_is_already_placed_finds_it_reachable_there(placed):
+    position, quaternion = placed.reference.object_position_w[0], placed.reference.object_quaternion_w[0]
+    check_path(place(move(placed.reference, PlanarTransform(0.7, 0.2, 1.0)), CELL, object_pose_w=(position, quaternion)))
