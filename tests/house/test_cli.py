@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import subprocess
 import sys
 import time
@@ -120,3 +121,14 @@ def test_interrupt_exits_130(verb, capsys: pytest.CaptureFixture[str]) -> None:
     verb(error=KeyboardInterrupt())
     assert main(["probe"]) == EXIT_INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_interrupting_the_process_exits_130_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text("import time\ndef main(args):\n    print('ready', flush=True)\n    time.sleep(60)\n")
+    code = "import sys, dextrack.cli as c; sys.path.insert(0, %r); c.VERBS['sleep'] = ('sleeper', ''); sys.exit(c.main(['sleep']))" % str(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == EXIT_INTERRUPTED
+    assert len(errors.strip().splitlines()) == 1 and "interrupted" in errors
