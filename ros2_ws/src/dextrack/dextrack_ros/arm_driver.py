@@ -12,6 +12,7 @@ from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.protocols import ArmDriver
 from dextrack_deploy.drivers.registry import open_arm
 from dextrack_deploy.status import Reaction, State, Status
+from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 
 from dextrack import rotations
@@ -19,7 +20,7 @@ from dextrack.hands.spec import WRIST_JOINTS
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import ADDRESS, CellNode, run
-from dextrack_ros.placed import placed_reference
+from dextrack_ros.placed import load_arm_path, placed_reference
 
 ENGAGING_VELOCITY = 0.5
 """Speed of a joint while it catches up with its first target, rad/s."""
@@ -40,7 +41,9 @@ class ArmDriverNode(CellNode):
         self._guard: DeadlineGuard | None = None
         self._wrist: WristToArm | None = None
         self._base = np.array([1.0, 0.0, 0.0, 0.0])
+        self._path: NDArray[np.float64] | None = None
         self._running = False
+        self._followed = 0
         self._stamp = 0
         self.hear("shadow/joint_states", self._follow)
         self.hear("motion/joint_targets", self._move)
@@ -50,6 +53,7 @@ class ArmDriverNode(CellNode):
         cell = load_cell(self.value("cell"))
         self._arm = load_arm(cell.arm.model)
         self._base = placed_reference(self.value("placed")).base_quaternion_w
+        self._path = load_arm_path(self.value("placed"))
         self._wrist = WristToArm(cell)
         # The first call prepares the solver: now, and not between two targets.
         self._wrist.hold()
@@ -87,10 +91,13 @@ class ArmDriverNode(CellNode):
         if not self._running:
             # From the last target and not from the measured position, so that commands are continuous.
             self._wrist.reset(self._guard.safe_target)
-            self._running = True
+            self._running, self._followed = True, 0
+        # The path that placement found keeps the elbow where it kept it; without one, the arm stays near home.
+        posture = None if self._path is None else self._path[min(self._followed, len(self._path) - 1)]
+        self._followed += 1
         wrist = messages.positions(message, WRIST_JOINTS)
         quaternion = rotations.multiply(self._base, rotations.from_hinges(wrist[3:]))
-        command = self._wrist.command(wrist[:3], quaternion)
+        command = self._wrist.command(wrist[:3], quaternion, posture)
         self._stamp = messages.from_time(message.header.stamp)
         self._guard.command(command.q, self._stamp)
         self.note("arm_command", self._stamp)

@@ -24,7 +24,7 @@ from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
-from dextrack_ros.placed import load_placed
+from dextrack_ros.placed import load_arm_path, load_placed
 
 
 class ControllerNode(CellNode):
@@ -51,7 +51,8 @@ class ControllerNode(CellNode):
         self._finger_joints = load_hand(cell.hand.model).finger_joints
         self._replay = ReplayController(load_placed(self.value("placed")))
         obj = ObjectSpec.load(Path(self.value("object"))) if self.value("object") else None
-        self._motions = SlowMotions(cell, self._replay.reference, obj)
+        path = load_arm_path(self.value("placed"))
+        self._motions = SlowMotions(cell, self._replay.reference, obj, None if path is None else path[0])
 
     def activate(self) -> None:
         """Begin the control loop."""

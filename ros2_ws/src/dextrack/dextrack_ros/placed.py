@@ -1,13 +1,18 @@
-"""Reading the placed file of a trial: what placement wrote, and every node of the trial reads."""
+"""The placed files of a trial: what placement made, and every node of the trial reads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.references.reference import Reference
+
+Floats = NDArray[np.float64]
 
 
 def load_placed(path: str) -> Reference | Demonstration:
@@ -31,3 +36,26 @@ def placed_reference(path: str) -> Reference:
     """The reference in a placed file; raises as ``load_placed``."""
     placed = load_placed(path)
     return placed if isinstance(placed, Reference) else placed.reference
+
+
+def arm_path_file(placed: Path) -> Path:
+    """Where the arm's joint path lies that belongs to the placed file."""
+    return placed.with_name("arm_path.npy")
+
+
+def load_arm_path(path: str) -> Floats | None:
+    """The arm's joint path (N + 1, 7) rad that belongs to the placed file at ``path``; None where placement left none.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    file = arm_path_file(Path(path))
+    if not file.exists():
+        return None
+    try:
+        joints = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{file}: this is not an array ({error}).", remedy="run the trial again from `dextrack track`.") from None
+    if joints.ndim != 2 or joints.shape[1] != 7 or not np.isfinite(joints).all():
+        raise InputError(f"{file}: this is not a finite array (n, 7).", remedy="run the trial again from `dextrack track`.")
+    return np.asarray(joints, dtype=np.float64)

@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from dextrack_deploy import graph
 from dextrack_deploy.cell import CellConfig, cell_names, load_cell
+from dextrack_deploy.placement import place
 from dextrack_deploy.trial import TrialFolder
 
 from dextrack import __version__
@@ -26,6 +28,7 @@ from dextrack.files import digest, replacing, write_json
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
+from dextrack_ros.placed import arm_path_file
 
 PARAMETERS_FILE = "parameters.yaml"
 """The nodes' parameters in a trial folder, as ROS 2 reads them."""
@@ -96,8 +99,9 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     reference = _reference(item)
     _check(reference, cell, request)
     obj = ObjectSpec.load(Path(request.object)) if request.object else find_object(reference, request.source)
-    placed, placement = _place(item, cell, request.seed)
-    placed_file = _save(placed, folder.path / ("placed.h5" if isinstance(placed, Demonstration) else "placed.npz"))
+    placed = place(item, cell, seed=request.seed)
+    placed_file = _save(placed.task, folder.path / ("placed.h5" if isinstance(item, Demonstration) else "placed.npz"))
+    np.save(arm_path_file(placed_file), placed.arm_path, allow_pickle=False)
     object_file = folder.path / "objects" / f"{reference.object_name}.npz"
     object_file.parent.mkdir(exist_ok=True)
     obj.save(object_file)
@@ -106,9 +110,9 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     task = {
         **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "command")},
         "placed": placed_file.name,
-        "placement": placement,
+        "placement": {"transform": dataclasses.asdict(placed.transform), "time_scale": placed.time_scale, **dataclasses.asdict(placed.figures)},
         "nodes": nodes,
-        "seconds": _reference(placed).n_steps * reference.period,
+        "seconds": placed.reference.n_steps * placed.reference.period,
         "digests": {"source": digest(request.source), "reference": reference.digest},
         "code": __version__,
     }
@@ -172,11 +176,6 @@ def _check(reference: Reference, cell: CellConfig, request: TrialRequest) -> Non
         if reference.hand_name != hand:
             what = f"reference {reference.name} is for the hand {reference.hand_name}, and {whose} {hand}."
             raise RefusedError(what, remedy=f"retarget the recording to {hand}.")
-
-
-def _place(item: Reference | Demonstration, cell: CellConfig, seed: int) -> tuple[Reference | Demonstration, dict[str, Any]]:
-    """The reference or demonstration where the arm reaches it, slow enough, and what was done to it."""
-    return item, {}
 
 
 def _save(placed: Reference | Demonstration, path: Path) -> Path:
