@@ -73,6 +73,7 @@ def as_json(trial: Trial) -> dict[str, Any]:
         "demonstration": {"metrics": trial.placed.metrics, "verdict": trial.placed.verdict} if isinstance(trial.placed, Demonstration) else None,
         "digests": _digests(trial),
         **{key: trial.task.get(key) for key in ("seed", "mismatch", "command", "mode", "settled")},
+        "dry_run": bool(trial.task.get("dry_run")),
         "cell": trial.cell.name if trial.cell else trial.task.get("cell"),
         "code": {"dextrack": __version__, "trial": trial.task.get("code")},
         "provenance": _provenance(trial),
@@ -104,6 +105,8 @@ def _verdict(trial: Trial) -> dict[str, Any]:
     passed = bool(trial.outcome.complete and result and result.complete and result.verdict.lifts_and_holds)
     if not trial.outcome.complete:
         text = f"{trial.outcome.ended}: {trial.outcome.reason}"
+    elif trial.task.get("dry_run"):
+        text = trial.outcome.reason
     elif result is None:
         text = trial.unmeasured
     elif passed:

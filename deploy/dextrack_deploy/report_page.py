@@ -24,6 +24,8 @@ from dextrack_deploy.trial_result import TrialResult
 Flags = NDArray[np.bool_]
 Marks = list[tuple[float, str]]
 _SHADED = "Shaded: the reference holds the object at least 3 cm up, which is where the verdict looks."
+_WORDS = {"finished": "Failed", "held": "Stopped", "fault": "Fault", "refused": "Refused", "interrupted": "Interrupted"}
+"""What the banner says of a trial that did not pass."""
 
 
 def make(trial: Trial, report: dict[str, Any]) -> tuple[str, list[str]]:
@@ -34,10 +36,10 @@ def make(trial: Trial, report: dict[str, Any]) -> tuple[str, list[str]]:
     """
     remarks: list[str] = []
     verdict, reference = report["verdict"], trial.reference
-    mood = GOOD if verdict["passed"] else BAD
-    word = "Passed" if verdict["passed"] else {"finished": "Failed"}.get(trial.outcome.ended, f"Stopped ({trial.outcome.ended})")
+    dry = report["dry_run"] and trial.outcome.complete
+    word, mood = ("✔ Passed", GOOD) if verdict["passed"] else ("Dry run", NEUTRAL) if dry else (f"✘ {_WORDS[trial.outcome.ended]}", BAD)
     lead = f"{reference.object_name}, {reference.hand_name}, cell {report['cell']}, {report['date'] or 'no date'}" if reference else "no reference"
-    blocks = [html.banner(f"{'✔' if verdict['passed'] else '✘'} {word}", verdict["summary"], mood), html.cards(_cards(trial, report))]
+    blocks = [html.banner(word, verdict["summary"], mood), html.cards(_cards(trial, report))]
     blocks += _pictures(trial, remarks)
     if trial.result is not None and trial.object is not None:
         blocks += _curves(trial.result, trial.object)
@@ -85,9 +87,9 @@ def _pictures(trial: Trial, remarks: list[str]) -> list[str]:
     except DexTrackError as error:
         remarks.append(f"pictures: {error.what}")
         return []
-    what = "The recorded human hand, the reference that it was retargeted to, and the trial"
+    what = "The recorded human hand, the reference that it was retargeted to, and the trial" if result else "The recorded human hand and the reference"
     caption = (
-        f"{what if result else 'The recorded human hand and the reference; the trial has nothing to show'}, at the same moments and from the same cameras. "
+        f"{what}, at the same moments and from the same cameras. "
         "Where the trial's object is visibly off, a translucent blue one shows where the reference has it. Squares on the table are 5 cm wide; "
         "numbers are the height of the object's lowest point and its distance and angle from the reference."
     )
@@ -166,7 +168,8 @@ def _parts(report: dict[str, Any]) -> str:
     rows = [(name, verdict[name]["state"], verdict[name]["why"]) for name in ("lifted", "held", "clean", "robust")]
     if report["demonstration"]:
         mined = report["demonstration"]["verdict"]
-        rows += [(f"{k} (demonstration)", str(v.get("state")), str(v.get("why"))) for k, v in mined.items() if isinstance(v, dict) and "state" in v]
+        known = [(k, mined[k]) for k in ("lifted", "held", "clean", "robust") if isinstance(mined.get(k), dict)]
+        rows += [(f"{k}, of the demonstration when it was mined", str(v.get("state")), str(v.get("why"))) for k, v in known]
     return html.table(("part", "state", "finding"), rows)
 
 
@@ -180,12 +183,16 @@ def _events(trial: Trial) -> str:
         return html.paragraph("No events were recorded.")
     rows.sort(key=lambda row: row[0])
     first = trial.result.start_ns if trial.result else rows[0][0]
-    return html.table(("time, s", "event", ""), [(f"{(t - first) * 1e-9:+.2f}", kind, text) for t, kind, text in rows[:400]])
+    return html.table(("time, s", "event", "what happened"), [(f"{(t - first) * 1e-9:+.2f}", kind, text) for t, kind, text in rows[:400]])
 
 
 def _words(event: dict[str, Any]) -> str:
     if event["kind"] == "state":
         return f"{event.get('before')} → {event.get('after')}: {event.get('reason')}"
+    if event["kind"] == "request":
+        return f"{event.get('event')}: {'accepted' if event.get('accepted') else 'refused'}, {event.get('reason')}"
+    if event["kind"] == "outcome":
+        return f"{event.get('ended')}: {event.get('reason')} ({event.get('ticks')} of {event.get('n_ticks')} targets)"
     return ", ".join(f"{k} {v}" for k, v in event.items() if k not in ("stamp_ns", "kind"))
 
 

@@ -48,7 +48,8 @@ figure > svg { width:100%; height:auto; display:block; max-width:960px; } svg te
   background:rgba(255,255,255,.82); color:#1f2328; font-size:.72rem; }
 table.facts { border-collapse:collapse; width:100%; font-size:.92rem; } .facts th { text-align:left; font-weight:600; }
 .facts th, .facts td { padding:.32rem .7rem .32rem 0; border-bottom:1px solid var(--line); vertical-align:top; }
-.facts td { overflow-wrap:anywhere; font-variant-numeric:tabular-nums; } .facts td:first-child { white-space:nowrap; color:var(--soft); }
+.facts td { overflow-wrap:anywhere; font-variant-numeric:tabular-nums; } .facts td:first-child { color:var(--soft); }
+.facts td:first-child, .facts td:nth-child(2):not(:last-child) { overflow-wrap:normal; } .facts th { white-space:nowrap; }
 code { font:.88em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace; }
 @media print { .strip { min-width:0; } figure { break-inside:avoid; } }
 """

@@ -114,7 +114,7 @@ def test_a_trial_that_was_stopped_says_why_and_is_measured_until_then(made_trial
     assert 60 <= value["frames"]["reached"] <= 63
     assert value["t_err_m"] == pytest.approx(0.01, abs=1e-4)
     page = page_of(made_trial.folder)
-    assert "Stopped (held)" in page
+    assert "✘ Stopped" in page
     assert made_trial.reason in page
     assert page.count("<img") == 18
 
@@ -198,3 +198,27 @@ def test_the_verb_writes_and_prints(made_trial, no_pictures: None, tmp_path: Pat
     assert "passed: lifted and held" in printed
     assert str(folder / "report.html") in printed
     assert not [p.name for p in folder.iterdir() if p.name.startswith(".")]  # nothing half written is left
+
+
+def test_a_dry_run_neither_passes_nor_fails(made_trial, no_pictures: None) -> None:
+    made_trial.run = False
+    folder = made_trial.write()
+    task = json.loads((folder / "task.json").read_text())
+    (folder / "task.json").write_text(json.dumps({**task, "dry_run": True}))
+    value = write_report(folder, TrialOutcome("finished", "every node is up and preflight passes"))
+    assert (value["dry_run"], value["verdict"]["passed"]) == (True, False)
+    assert value["verdict"]["summary"] == "every node is up and preflight passes"
+    page = page_of(folder)
+    assert "Dry run" in page
+    assert "✘" not in page
+
+
+def test_the_outcome_among_the_events_counts(made_trial, no_pictures: None) -> None:
+    folder = made_trial.write()
+    event = {"stamp_ns": 1_800_000_000_000_000_000, "kind": "outcome", "ended": "interrupted", "reason": "Ctrl-C", "ticks": 90, "n_ticks": 120}
+    with open(folder / "events.jsonl", "a") as f:
+        f.write(json.dumps(event) + "\n" + '{"stamp_ns": 18000')
+    value = write_report(folder)
+    assert value["outcome"] == {"ended": "interrupted", "reason": "Ctrl-C", "ticks": 90, "n_ticks": 120}
+    assert any("cut off" in p for p in value["problems"])
+    assert "interrupted: Ctrl-C (90 of 120 targets)" in page_of(folder)
