@@ -26,6 +26,9 @@ from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
 from dextrack_ros.placed import load_arm_path, load_placed
 
+_EARLIEST_S, _LATEST_S = 0.5 * CONTROL_PERIOD, 1.25 * CONTROL_PERIOD
+"""A tick begins no sooner after the one before, and no later where the clock has to begin it."""
+
 
 class ControllerNode(CellNode):
     """Each state that moves begins its own count of ticks; every other state ends it."""
@@ -41,8 +44,10 @@ class ControllerNode(CellNode):
         self._tick = 0
         self._timer = LoopTimer(CONTROL_PERIOD)
         self._newest: dict[str, JointState | PoseStamped] = {}
-        for topic in ("state/hand", "arm/joint_states", "hand/joint_states", "object_pose"):
+        self._looped = 0.0
+        for topic in ("arm/joint_states", "hand/joint_states", "object_pose"):
             self.hear(topic, lambda m, name=topic: self._newest.__setitem__(name, m))
+        self.hear("state/hand", self._hear_state)
 
     def configure(self) -> None:
         """Read the placed file and find the arm's posture where it begins."""
@@ -58,7 +63,7 @@ class ControllerNode(CellNode):
         """Begin the control loop."""
         self._newest.clear()
         self._begin(State.IDLE)
-        self.every(CONTROL_PERIOD, self._loop, "control loop")
+        self.every(CONTROL_PERIOD, self._keep_time, "control loop")
         self.every(graph.HEARTBEAT_PERIOD, self._tell, "progress")
 
     def cleanup(self) -> None:
@@ -87,7 +92,19 @@ class ControllerNode(CellNode):
         assert isinstance(message, JointState)
         return messages.positions(message, names)
 
+    def _hear_state(self, message: JointState) -> None:
+        """A hand state begins a tick: a target then carries a sample that is as fresh as it can be."""
+        self._newest["state/hand"] = message
+        if time.monotonic() - self._looped > _EARLIEST_S:
+            self._loop()
+
+    def _keep_time(self) -> None:
+        """Where no hand state came in time, the clock begins the tick."""
+        if time.monotonic() - self._looped > _LATEST_S:
+            self._loop()
+
     def _loop(self) -> None:
+        self._looped = time.monotonic()
         if self.status().state is not self._state:
             # The supervisor fell silent: nothing more is asked for until it speaks again.
             return
