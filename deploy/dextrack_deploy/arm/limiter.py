@@ -81,9 +81,11 @@ class RateLimiter:
 def braking(arm: ArmSpec, margin: float, velocity: Floats) -> Floats:
     """Decelerations (7,) rad/s2 with which a joint that stops ``margin`` rad before its limit obeys the velocity that its position allows.
 
-    At distance d from the stop a joint braking at a moves at sqrt(2 a d); the arm allows sqrt(slope (d + beyond)) - offset there.
+    At distance d from the stop a joint braking at a moves at sqrt(2 a d); the arm allows s - offset there, with s^2 = slope (d + beyond).
+    The ratio (s - offset)^2 / (2 d) is least at s = slope beyond / offset, or where the arm allows ``velocity`` if that comes before.
     """
     beyond = margin + np.minimum(arm.stop_upper - arm.upper, arm.lower - arm.stop_lower)
-    d = np.linspace(1e-4, 2.0, 2000)[:, None]
-    allowed = np.sqrt(arm.velocity_slope * (d + beyond)) - arm.velocity_offset
-    return np.where(allowed < velocity, np.maximum(allowed, 0.0) ** 2 / (2.0 * d), np.inf).min(axis=0)
+    s = np.minimum(arm.velocity_slope * beyond / arm.velocity_offset, velocity + arm.velocity_offset)
+    distance = s * s / arm.velocity_slope - beyond
+    # Not positive where the arm allows ``velocity`` even at the stop: then any deceleration does.
+    return np.where(distance > 0.0, (s - arm.velocity_offset) ** 2 / (2.0 * np.maximum(distance, 1e-12)), np.inf)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.inverse import InverseKinematics
 from dextrack_deploy.cell import load_cell

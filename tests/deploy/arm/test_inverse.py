@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-
-from dextrack.rotations import angle
 from dextrack_deploy.arm.inverse import InverseKinematics
 from dextrack_deploy.cell import load_cell
+
+from dextrack.rotations import angle
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import mujoco
 import numpy as np
 import pytest
-
-from dextrack.rotations import angle, from_matrix
 from dextrack_deploy.arm.kinematics import ArmKinematics, rotation_error
 from dextrack_deploy.arm.model import cell_spec
 from dextrack_deploy.cell import load_cell
+
+from dextrack.rotations import angle, from_matrix
 
 
 @pytest.fixture(scope="module")

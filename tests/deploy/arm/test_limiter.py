@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from dextrack_deploy.arm.limiter import RateLimiter, braking
+from dextrack_deploy.arm.spec import load_arm
+from dextrack_deploy.cell import load_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dextrack.errors import InputError
-from dextrack_deploy.arm.limiter import RateLimiter
-from dextrack_deploy.arm.spec import load_arm
-from dextrack_deploy.cell import load_cell
 
 CELL = load_cell("twin")
 ARM = load_arm("fr3")
@@ -51,6 +51,22 @@ def test_limits_hold_for_any_targets(seed, kind, fraction):
     else:
         targets = start + np.sin(np.linspace(0, 40, n))[:, None] * rng.uniform(0, 3, size=7)
     check(run(RateLimiter(cell, PERIOD), start, targets), cell)
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.02, 0.05, 0.2])
+def test_braking_touches_what_the_arm_allows_at_one_distance_and_exceeds_it_at_none(margin):
+    for fraction in (0.1, 0.5, 1.0):
+        velocity = fraction * ARM.velocity
+        a = braking(ARM, margin, velocity)
+        d = np.geomspace(1e-6, 3.0, 20001)[:, None]
+        speed = np.minimum(np.sqrt(2 * a * d), velocity)
+        for q, bound in (
+            (ARM.upper - margin - d, ARM.velocity_bounds(ARM.upper - margin - d)[1]),
+            (ARM.lower + margin + d, -ARM.velocity_bounds(ARM.lower + margin + d)[0]),
+        ):
+            inside = (q > ARM.lower) & (q < ARM.upper)
+            assert (speed <= bound + 1e-9)[inside].all()
+        assert (a > 0.0).all()
 
 
 def test_a_path_that_obeys_the_limits_passes_unchanged():

@@ -4,13 +4,13 @@ import time
 
 import numpy as np
 import pytest
-
-from dextrack.errors import InputError
-from dextrack.rotations import angle, from_rotation_vector, multiply
 from dextrack_deploy.arm.kinematics import ArmKinematics
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.arm.wrist_to_arm import WristToArm
 from dextrack_deploy.cell import load_cell
+
+from dextrack.errors import InputError
+from dextrack.rotations import angle, from_rotation_vector, multiply
 
 CELL = load_cell("twin")
 ARM = load_arm("fr3")

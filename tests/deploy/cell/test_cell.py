@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import yaml
 from dextrack_assets import path
-
-from dextrack.errors import InputError
 from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import cell_names, load_cell
+
+from dextrack.errors import InputError
 
 
 @pytest.fixture

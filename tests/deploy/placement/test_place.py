@@ -5,17 +5,17 @@ import dataclasses
 import mujoco
 import numpy as np
 import pytest
+from dextrack_deploy.arm.model import cell_spec
+from dextrack_deploy.arm.spec import load_arm
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.placement import PlanarTransform, place
+from dextrack_deploy.placement.transform import move
 from scipy.spatial.transform import Rotation
 
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import RefusedError
 from dextrack.hands import load_hand
 from dextrack.references.reference import Reference
-from dextrack_deploy.arm.model import cell_spec
-from dextrack_deploy.arm.spec import load_arm
-from dextrack_deploy.cell import load_cell
-from dextrack_deploy.placement import PlanarTransform, place
-from dextrack_deploy.placement.transform import move
 
 CELL = load_cell("twin")
 ARM = load_arm("fr3")

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from dextrack_deploy.placement.transform import PlanarTransform, move, sample, slow_rows, wrist_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -11,7 +12,6 @@ from scipy.spatial.transform import Rotation
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.hands import load_hand
 from dextrack.references.reference import Reference
-from dextrack_deploy.placement.transform import PlanarTransform, move, sample, slow_rows, wrist_path
 
 HAND = load_hand("leap_right")
 
@@ -27,8 +27,10 @@ def random_demonstration(seed, n=12):
         return q
 
     reference = Reference(
-        name="walk", hand_name="leap_right", object_name="thing", joint_names=HAND.joint_names, base_quaternion_w=Rotation.random(rng=rng).as_quat(scalar_first=True),
-        hand=walk((n + 1, 22), 0.02), object_position_w=walk((n + 1, 3), 0.02), object_quaternion_w=quaternions(n + 1), keypoints_w=rng.normal(size=(n + 1, 21, 3)),
+        name="walk", hand_name="leap_right", object_name="thing", joint_names=HAND.joint_names,
+        base_quaternion_w=Rotation.random(rng=rng).as_quat(scalar_first=True),
+        hand=walk((n + 1, 22), 0.02), keypoints_w=rng.normal(size=(n + 1, 21, 3)),
+        object_position_w=walk((n + 1, 3), 0.02), object_quaternion_w=quaternions(n + 1),
     )  # fmt: skip
     return Demonstration(
         reference=reference, targets=walk((n, 22), 0.02), hand=walk((n + 1, 22), 0.02), hand_velocity=rng.normal(size=(n + 1, 22)),
