@@ -44,13 +44,15 @@ def declared(root: Path, *extras: str) -> set[str]:
 def imported(*folders: Path) -> dict[str, set[str]]:
     """What the files of ``folders`` import, standard library and ours aside: module -> distributions that provide it."""
     names = set()
-    for folder in folders:
-        for path in folder.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Import):
-                    names |= {alias.name.split(".")[0] for alias in node.names}
-                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    names.add(node.module.split(".")[0])
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.split(".")[0])
+        # A process that a test starts finds the files beside it by their bare names.
+        names |= {name for name in found if not (path.parent / (name + ".py")).is_file()}
     names = {n for n in names if n not in sys.stdlib_module_names and not OURS.fullmatch(n)} - set(FROM_ELSEWHERE)
     providers = packages_distributions()
     assert names <= set(providers), "not installed: %s" % sorted(names - set(providers))
