@@ -2,9 +2,10 @@
 
 1. Where: x, y and yaw are searched so that the arm reaches the whole wrist path, away from joint limits, singularities and the table;
    or follow from where the object lies.
-2. How fast: the path is slowed down uniformly until the joint velocities and accelerations that the cell allows hold.
-3. Proof: the streaming inverse kinematics and rate limits that run on the robot follow the placed path from beginning to end; what they
-   leave undone decides, and is reported.
+2. How fast: the path is slowed down uniformly until the joint velocities and accelerations that the cell allows hold. It begins and ends
+   at rest.
+3. Proof: the shadow simulator, the streaming inverse kinematics and the rate limits that run on the robot follow the placed task from
+   beginning to end; what they leave undone decides, and is reported.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from dextrack.rotations import conjugate, multiply, to_matrix, to_rotation_vecto
 from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.wrist_to_arm import WristToArm
 from dextrack_deploy.cell import CellConfig
+from dextrack_deploy.placement.followed import Followed
 from dextrack_deploy.placement.reach import ReachModel
 from dextrack_deploy.placement.search import Candidate, anchored, search
-from dextrack_deploy.placement.transform import PlanarTransform, move, sample, slow_rows, wrist_path
+from dextrack_deploy.placement.transform import PlanarTransform, move, sample, slow_rows
 
 Floats = NDArray[np.float64]
 Task = TypeVar("Task", Reference, Demonstration)
@@ -38,14 +40,19 @@ TRIED = 6
 """Candidates that are checked on the whole path before giving up."""
 USED = 0.95
 """Part of the cell's velocity and acceleration limits that a slowed-down path may use; the rest is for corrections."""
-SMOOTHING = 9
-"""Frames over which a joint path is smoothed before it is differentiated: states jitter, and the rate limits deal with that."""
+SMOOTHING = 21
+"""Control steps over which a joint path is smoothed before it is differentiated. Targets of an expert jitter by tenths of a millimetre;
+slowing down until that obeys the limits would cost a factor of three, and the rate limits take it out at the price of that jitter."""
 EASE = 24
-"""Control steps over which a path that needs it begins from rest, and ends at rest."""
-POSITION_LIMIT = 0.003
-"""Distance of the streamed hand from the path above which a placement is slowed down further or refused, m."""
-ROTATION_LIMIT = 0.03
-"""Angle of the streamed hand from the path above which a placement is slowed down further or refused, rad."""
+"""Control steps over which a placed task begins from rest, and ends at rest: recordings begin in full motion, an arm cannot."""
+SLOWER = 1.15
+"""Factor between two attempts."""
+ATTEMPTS = 10
+"""Attempts at one place."""
+POSITION_LIMIT = (0.003, 0.008)
+"""95th percentile and maximum of the distance of the streamed hand from the path that are accepted, m."""
+ROTATION_LIMIT = (0.03, 0.08)
+"""The same of the angle, rad."""
 TILT_LIMIT = 0.26
 """Angle between how the object stands and how the reference begins, beside the yaw, above which a re-anchoring is refused, rad."""
 HEIGHT_LIMIT = 0.03
@@ -67,9 +74,9 @@ class Placement:
     min_table_clearance: float
     """Least height of the arm's links over the table, m."""
     max_position_error: float
-    """Largest distance of the streamed hand from the path, m."""
+    """Largest distance of the streamed hand from the shadow simulator's, m."""
     max_rotation_error: float
-    """Largest angle of the streamed hand from the path, rad."""
+    """Largest angle of the streamed hand from the shadow simulator's, rad."""
     limited_ticks: int
     """Control periods in which the rate limits held the arm back."""
 
@@ -103,7 +110,7 @@ def place(task: Task, cell: CellConfig, object_pose_w: tuple[Floats, Floats] | N
     """Fit ``task`` to ``cell``.
 
     Args:
-        task: a reference, whose states the wrist will follow; or a demonstration, whose reached states it will follow.
+        task: what will be replayed: a reference, or a demonstration with its own targets.
         cell: the cell.
         object_pose_w: measured position (3,) m and quaternion (4,) of the object. Then the task is moved to begin there, and nothing is
             searched. None: the best place is searched, and the object has to be put there.
@@ -118,12 +125,14 @@ def place(task: Task, cell: CellConfig, object_pose_w: tuple[Floats, Floats] | N
         raise RefusedError(
             f"{reference.name} is for the hand {reference.hand_name}; cell {cell.name} has {cell.hand.model}.", remedy="retarget it to that hand."
         )
-    states = task.hand
-    position, quaternion = wrist_path(reference, states)
-    knots = np.unique(np.linspace(0, len(states) - 1, int(np.clip(len(states) // KNOT_STEPS, *KNOTS))).round().astype(int))
-    model = ReachModel(cell, position[knots], quaternion[knots], knots * reference.period)
+    # Around the world's origin, because the floating wrist has limits.
+    centre = PlanarTransform(-float(task.object_position_w[0, 0]), -float(task.object_position_w[0, 1]))
+    task = move(task, centre)
+    followed = Followed(task)
+    knots = np.unique(np.linspace(0, len(task.hand) - 1, int(np.clip(len(task.hand) // KNOT_STEPS, *KNOTS))).round().astype(int))
+    model = ReachModel(cell, followed.position_w[knots], followed.quaternion_w[knots], knots * reference.period)
     if object_pose_w is None:
-        candidates = search(model, cell, task.object_position_w[0], position[knots], seed)
+        candidates = search(model, cell, task.object_position_w[0], followed.position_w[knots], seed)
     else:
         transform = anchor(task.object_position_w[0], task.object_quaternion_w[0], *object_pose_w)
         candidates = [anchored(model, transform, seed)]
@@ -132,7 +141,7 @@ def place(task: Task, cell: CellConfig, object_pose_w: tuple[Floats, Floats] | N
     for one in [c for c in candidates if not c.why][:TRIED]:
         placed = fit.follow(one)
         if isinstance(placed, PlacedTask):
-            return placed
+            return dataclasses.replace(placed, transform=placed.transform.after(centre))
         reasons.append(placed)
     where = "where the object lies" if object_pose_w is not None else "anywhere"
     remedy = "move the object towards the middle of the workspace, or choose another recording" if object_pose_w is not None else "choose another recording"
@@ -169,35 +178,35 @@ class _Fit(Generic[Task]):
     def follow(self, chosen: Candidate) -> PlacedTask[Task] | str:
         """The placed task, or the reason why this candidate does not do."""
         moved = move(self._task, chosen.transform)
-        joints = self._joint_path(moved, _interpolate(np.arange(len(moved.hand)), self._knots, chosen.q))
-        touching = self._touching(moved, joints)
+        n = len(moved.hand) - 1
+        followed = Followed(moved)
+        joints = self._joint_path(followed, _interpolate(np.arange(n + 1), self._knots, chosen.q))
+        touching = self._touching(followed, joints)
         if touching:
             return touching
-        factor, ease = self._slowdown(joints), 0
-        for _ in range(6):
+        factor, lag = self._slowdown(joints), ""
+        for _ in range(ATTEMPTS):
             if factor > self._max_time_scale:
-                return f"the arm would need {factor:.1f} times as long (at most {self._max_time_scale:g} times is allowed)"
-            rows = slow_rows(len(moved.hand) - 1, factor, ease)
+                return f"the arm would need {factor:.1f} times as long (at most {self._max_time_scale:g} times is allowed){lag}"
+            rows = slow_rows(n, factor, EASE)
             slowed = sample(moved, rows)
-            plan = self._joint_path(slowed, _interpolate(rows, np.arange(len(joints)), joints))
-            path, position_error, rotation_error, limited = self._stream(slowed, plan)
-            if position_error.max() <= POSITION_LIMIT and rotation_error.max() <= ROTATION_LIMIT:
-                figures = self._figures(path, slowed, position_error, rotation_error, limited)
-                return PlacedTask(slowed, chosen.transform, (len(rows) - 1) / (len(joints) - 1), path, figures)
-            # Most paths only begin too fast: a recording starts in full motion, an arm at rest.
-            factor, ease = (factor, EASE) if ease == 0 else (1.2 * factor, EASE)
-        worst = int(np.argmax(position_error))
-        return f"the arm lags {1e3 * position_error[worst]:.0f} mm behind the wrist at {worst / (len(path) - 1):.0%} of the path, however slow"
+            followed = Followed(slowed)
+            plan = self._joint_path(followed, _interpolate(rows, np.arange(n + 1), joints))
+            stream = self._stream(followed, plan)
+            if _within(stream.position_error, POSITION_LIMIT) and _within(stream.rotation_error, ROTATION_LIMIT):
+                return PlacedTask(slowed, chosen.transform, (len(rows) - 1) / n, stream.q, self._figures(stream))
+            worst = int(np.argmax(stream.position_error))
+            lag = f": it lags {1e3 * stream.position_error[worst]:.0f} mm behind the wrist at {worst / (len(rows) - 1):.0%} of the path"
+            factor *= SLOWER
+        return f"the arm cannot follow, however slow{lag}"
 
-    def _joint_path(self, task: Task, guess: Floats) -> Floats:
-        """(T, 7): joint positions at every wrist pose of ``task``, near ``guess``."""
-        reference = task.reference if isinstance(task, Demonstration) else task
-        position, quaternion = wrist_path(reference, task.hand)
-        return self._model.inverse.refine(guess, position, to_matrix(quaternion), iterations=8, posture=guess).q
+    def _joint_path(self, followed: Followed, guess: Floats) -> Floats:
+        """(T, 7): joint positions at every wrist pose, near ``guess``."""
+        return self._model.inverse.refine(guess, followed.position_w, to_matrix(followed.quaternion_w), iterations=8, posture=guess).q
 
-    def _touching(self, task: Task, joints: Floats) -> str:
+    def _touching(self, followed: Followed, joints: Floats) -> str:
         for k in self._knots:
-            found = self._collides(joints[k], task.hand[k, 6:])
+            found = self._collides(joints[k], followed.hand[k, 6:])
             if found:
                 return f"{found} would touch at {k / self._knots[-1]:.0%} of the path"
         return ""
@@ -217,32 +226,45 @@ class _Fit(Generic[Task]):
         need = max(fast, sudden**0.5) / USED
         return max(1.0, need)
 
-    def _stream(self, task: Task, plan: Floats) -> tuple[Floats, Floats, Floats, int]:
-        """Follow the path as the robot will: joint path (T, 7), errors (T) in m and rad, and how many ticks were limited."""
-        reference = task.reference if isinstance(task, Demonstration) else task
-        position, quaternion = wrist_path(reference, task.hand)
+    def _stream(self, followed: Followed, plan: Floats) -> _Stream:
+        """Follow the path as the robot will."""
         self._wrist_to_arm.reset(plan[0])
-        commands = [self._wrist_to_arm.command(p, q, posture=j) for p, q, j in zip(position, quaternion, plan, strict=True)]
-        return (
-            np.array([c.q for c in commands]),
-            np.array([c.position_error for c in commands]),
-            np.array([c.rotation_error for c in commands]),
-            sum(c.limited for c in commands),
+        poses = zip(followed.position_w, followed.quaternion_w, plan, strict=True)
+        commands = [self._wrist_to_arm.command(p, q, posture=j) for p, q, j in poses]
+        return _Stream(
+            q=np.array([c.q for c in commands]),
+            position_error=np.array([c.position_error for c in commands]),
+            rotation_error=np.array([c.rotation_error for c in commands]),
+            limited=sum(c.limited for c in commands),
         )
 
-    def _figures(self, path: Floats, task: Task, position_error: Floats, rotation_error: Floats, limited: int) -> Placement:
-        v = np.diff(path, axis=0) / self._wrist_to_arm.period
+    def _figures(self, stream: _Stream) -> Placement:
+        v = np.diff(stream.q, axis=0) / self._wrist_to_arm.period
         a = np.diff(v, axis=0) / self._wrist_to_arm.period
         return Placement(
             max_velocity_fraction=float((np.abs(v) / self._arm.velocity).max()),
-            max_acceleration_fraction=float((np.abs(a) / self._arm.acceleration).max()) if len(a) else 0.0,
-            min_limit_margin=float(np.minimum(path - self._arm.lower, self._arm.upper - path).min()),
-            min_manipulability=float(self._model.inverse.kinematics.manipulability(path).min()),
-            min_table_clearance=self._model.table_clearance(path),
-            max_position_error=float(position_error.max()),
-            max_rotation_error=float(rotation_error.max()),
-            limited_ticks=limited,
+            max_acceleration_fraction=float((np.abs(a) / self._arm.acceleration).max()),
+            min_limit_margin=float(np.minimum(stream.q - self._arm.lower, self._arm.upper - stream.q).min()),
+            min_manipulability=float(self._model.inverse.kinematics.manipulability(stream.q).min()),
+            min_table_clearance=self._model.table_clearance(stream.q),
+            max_position_error=float(stream.position_error.max()),
+            max_rotation_error=float(stream.rotation_error.max()),
+            limited_ticks=stream.limited,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stream:
+    """What came out of following a path: a row per control step."""
+
+    q: Floats
+    position_error: Floats
+    rotation_error: Floats
+    limited: int
+
+
+def _within(errors: Floats, limits: tuple[float, float]) -> bool:
+    return bool(np.percentile(errors, 95) <= limits[0] and errors.max() <= limits[1])
 
 
 def _interpolate(at: NDArray[np.generic], known: NDArray[np.generic], q: Floats) -> Floats:

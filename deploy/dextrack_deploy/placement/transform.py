@@ -41,6 +41,11 @@ class PlanarTransform:
         turned = rotate(from_rotation_vector([0.0, 0.0, yaw]), pivot_w)
         return PlanarTransform(float(to_xy[0] - turned[0]), float(to_xy[1] - turned[1]), float(math.remainder(yaw, 2.0 * math.pi)))
 
+    def after(self, first: PlanarTransform) -> PlanarTransform:
+        """The move that does ``first`` and then this."""
+        x, y, _ = self.points(np.array([first.x, first.y, 0.0]))
+        return PlanarTransform(float(x), float(y), float(math.remainder(self.yaw + first.yaw, 2.0 * math.pi)))
+
     @property
     def quaternion(self) -> Floats:
         """(4,) of the turn."""
