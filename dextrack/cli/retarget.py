@@ -30,6 +30,8 @@ class Retarget:
     """Folder of the reference; the file is named after the recording."""
     speed_limit: float = 0.5
     """Slow down what is faster than this, m/s; 0: never."""
+    acceleration_limit: float = 2.0
+    """Slow down what accelerates more than this, m/s2; 0: never."""
     iterations: int = 250
     """Iterations of L-BFGS."""
     seed: int = 0
@@ -62,7 +64,7 @@ def run(options: Retarget, console: Console) -> tuple[Reference, Path, bool]:
     hand = load_hand(options.hand)
     recording = find_recording(options.recording)
     obj = find_object(recording)
-    config = RetargetConfig(speed_limit=options.speed_limit, iterations=options.iterations)
+    config = RetargetConfig(speed_limit=options.speed_limit, acceleration_limit=options.acceleration_limit, iterations=options.iterations)
     path = options.out / f"{recording.name}.npz"
     if not options.force and path.is_file():
         try:

@@ -1,7 +1,8 @@
 """The sampling tracker: annealed sampling (MPPI) over the cumulative residual in a receding horizon, against an ensemble of worlds.
 
-Targets are baseline + residual + gain * squeeze. Residual and gains are piecewise linear between knots; each stage samples the knots of the
-horizon, keeps the softmin-weighted mean, executes one knot interval in every member, and moves on.
+Targets are baseline + residual + gain * squeeze. Between knots, residuals of the fingers and gains are piecewise linear, and those of the wrist
+quadratic splines, because an arm must follow them within its acceleration limits. Each stage samples the knots of the horizon, keeps the
+softmin-weighted mean, executes one knot interval in every member, and moves on.
 Source of the scheme: Williams et al., "Model predictive path integral control", 2017, with the noise annealed over iterations.
 """
 
@@ -34,7 +35,9 @@ class SamplingConfig:
     horizon: int = 36
     """Control steps looked ahead."""
     knot: int = 6
-    """Control steps between knots, and executed per stage."""
+    """Control steps between knots of fingers and squeeze, and executed per stage."""
+    knot_wrist: int = 12
+    """Control steps between knots of the wrist, whose residual is a smooth spline: an arm has to follow it."""
     scale_wrist: float = 0.008
     """Standard deviation of wrist translation residuals, m."""
     scale_turn: float = 0.06
@@ -74,17 +77,20 @@ class SamplingTracker:
         self._limits = scene.hand.limits()
         self.ensemble = Ensemble(scene, reference, config.members, config.samples, threads)
         fingers = len(baseline.fingers)
-        n_knots = -(-reference.n_steps // config.knot) + 1
-        self._scale = np.concatenate([[config.scale_wrist] * 3, [config.scale_turn] * 3, [config.scale_finger] * 16, [config.scale_squeeze] * fingers])
-        self._knots = np.zeros((n_knots, len(self._scale)))
-        self._knots[:, 22:] = config.squeeze_first
-        self._basis = _hat_basis(reference.n_steps, config.knot, n_knots)
+        self._wrist_basis = smooth_basis(reference.n_steps, config.knot_wrist)
+        self._finger_basis = linear_basis(reference.n_steps, config.knot)
+        self._wrist_scale = np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3)
+        self._finger_scale = np.array([config.scale_finger] * 16 + [config.scale_squeeze] * fingers)
+        self._wrist = np.zeros((self._wrist_basis.shape[1], 6))
+        self._fingers = np.zeros((self._finger_basis.shape[1], 16 + fingers))
+        self._fingers[:, 16:] = config.squeeze_first
 
-    def targets(self, knots: Floats, first: int, last: int) -> Floats:
-        """Targets (..., last - first, 22) of steps ``first`` .. ``last`` - 1 for ``knots`` (..., K, 22 + F)."""
-        values = np.einsum("nk,...kd->...nd", self._basis[first:last], knots)
-        residual = values[..., :22]
-        squeeze = np.einsum("...nf,nfd->...nd", values[..., 22:], self._baseline.squeeze[first:last])
+    def targets(self, wrist: Floats, fingers: Floats, first: int, last: int) -> Floats:
+        """Targets (..., last - first, 22) of steps ``first`` .. ``last`` - 1 for knots ``wrist`` (..., K, 6) and ``fingers`` (..., L, 16 + F)."""
+        turn = np.einsum("nk,...kd->...nd", self._wrist_basis[first:last], wrist)
+        bend = np.einsum("nk,...kd->...nd", self._finger_basis[first:last], fingers)
+        residual = np.concatenate([turn, bend[..., :16]], axis=-1)
+        squeeze = np.einsum("...nf,nfd->...nd", bend[..., 16:], self._baseline.squeeze[first:last])
         out: Floats = np.clip(self._baseline.targets[first:last] + residual + squeeze, *self._limits)
         return out
 
@@ -99,17 +105,16 @@ class SamplingTracker:
         """
         n_steps, k = self._reference.n_steps, self._config.knot
         begin = self._first_stage()
-        for stage, first in enumerate(range(0, n_steps, k)):
-            last = min(first + self._config.horizon, n_steps)
+        for first in range(0, n_steps, k):
             if first >= begin:
-                self._improve(stage, first, last)
+                self._improve(first, min(first + self._config.horizon, n_steps))
             stop = min(first + k, n_steps)
-            qpos, _ = self.ensemble.advance(self.targets(self._knots, first, stop))
+            qpos, _ = self.ensemble.advance(self.targets(self._wrist, self._fingers, first, stop))
             if progress:
                 o = self.ensemble.scene.object_qpos
                 error = np.linalg.norm(qpos[:, -1, o : o + 3] - self._reference.object_position_w[stop], axis=-1)
                 progress(stop / n_steps, float(error.max()))
-        return self.targets(self._knots, 0, n_steps)
+        return self.targets(self._wrist, self._fingers, 0, n_steps)
 
     def _first_stage(self) -> int:
         """First step at which sampling begins, a multiple of the knot interval."""
@@ -117,37 +122,61 @@ class SamplingTracker:
         first = int(touching[0]) if len(touching) else 0
         return max(0, first - self._config.margin) // self._config.knot * self._config.knot
 
-    def _improve(self, stage: int, first: int, last: int) -> None:
-        """Sample the knots that act between ``first`` and ``last`` and move their mean."""
+    def _improve(self, first: int, last: int) -> None:
+        """Sample the knots that act from ``first`` to ``last``, and on no earlier step, and move their mean."""
         c = self._config
-        # The knot at the stage's start is shared with the steps already executed and stays.
-        active = np.arange(stage + 1, min(-(-last // c.knot) + 1, len(self._knots)))
-        mean = self._knots[active]
+        wrist_active, finger_active = (_free(basis, first, last) for basis in (self._wrist_basis, self._finger_basis))
+        wrist, fingers = self._wrist[wrist_active], self._fingers[finger_active]
         for iteration in range(c.iterations):
-            sigma = self._scale * c.decay**iteration
-            noise = self._rng.normal(size=(c.samples,) + mean.shape) * sigma
-            noise[0] = 0.0
-            noise[1::2, :, :22] = np.cumsum(noise[1::2, :, :22], axis=1) / np.sqrt(np.arange(1, len(active) + 1))[:, None]
-            candidates = mean + noise
-            candidates[..., 22:] = np.clip(candidates[..., 22:], 0.0, c.squeeze_most)
-            knots = np.broadcast_to(self._knots, (c.samples,) + self._knots.shape).copy()
-            knots[:, active] = candidates
-            qpos, tips = self.ensemble.rollout(self.targets(knots, first, last))
+            wrists = wrist + self._noise(wrist.shape, self._wrist_scale, iteration)
+            bends = fingers + self._noise(fingers.shape, self._finger_scale, iteration)
+            bends[..., 16:] = np.clip(bends[..., 16:], 0.0, c.squeeze_most)
+            all_wrist = np.broadcast_to(self._wrist, (c.samples, *self._wrist.shape)).copy()
+            all_fingers = np.broadcast_to(self._fingers, (c.samples, *self._fingers.shape)).copy()
+            all_wrist[:, wrist_active], all_fingers[:, finger_active] = wrists, bends
+            qpos, tips = self.ensemble.rollout(self.targets(all_wrist, all_fingers, first, last))
             cost = self._cost.over_members(self._cost(qpos, tips, first))
-            size = candidates[..., :22] / self._scale[:22]
-            cost = cost + c.cost.residual * (size**2).mean(axis=(1, 2))
+            size = ((wrists / self._wrist_scale) ** 2).mean(axis=(1, 2)) + ((bends[..., :16] / self._finger_scale[:16]) ** 2).mean(axis=(1, 2))
+            cost = cost + c.cost.residual * size
             weight = np.exp(-(cost - cost.min()) / (c.temperature * cost.std() + 1e-9))
-            mean = np.einsum("s,skd->kd", weight / weight.sum(), candidates)
-        self._knots[active] = mean
+            weight /= weight.sum()
+            wrist, fingers = np.einsum("s,skd->kd", weight, wrists), np.einsum("s,skd->kd", weight, bends)
         # What comes after the horizon continues with the last knot instead of falling back to the baseline.
-        self._knots[active[-1] + 1 :] = mean[-1] if len(active) else 0.0
+        for knots, active, mean in ((self._wrist, wrist_active, wrist), (self._fingers, finger_active, fingers)):
+            if len(active):
+                knots[active] = mean
+                knots[active[-1] + 1 :] = mean[-1]
+
+    def _noise(self, shape: tuple[int, ...], scale: Floats, iteration: int) -> Floats:
+        """Noise (S, K, D): none for the first sample; every second one drifts, so that some samples change course for good."""
+        noise: Floats = self._rng.normal(size=(self._config.samples, *shape)) * scale * self._config.decay**iteration
+        noise[0] = 0.0
+        noise[1::2] = np.cumsum(noise[1::2], axis=1) / np.sqrt(np.arange(1, shape[0] + 1))[:, None]
+        return noise
 
 
-def _hat_basis(n_steps: int, knot: int, n_knots: int) -> Floats:
-    """Piecewise linear basis (n_steps, n_knots): values of step n are interpolated between knots n // knot and n // knot + 1."""
+def _free(basis: Floats, first: int, last: int) -> NDArray[np.intp]:
+    """Knots that act on a step from ``first`` to ``last`` - 1 and on none before."""
+    acts = basis > 0.0
+    return np.flatnonzero(acts[first:last].any(axis=0) & ~acts[:first].any(axis=0))
+
+
+def linear_basis(n_steps: int, interval: int) -> Floats:
+    """Piecewise linear basis (n_steps, K): step n lies between the knots n // interval and n // interval + 1."""
     n = np.arange(n_steps)
-    k, t = n // knot, (n % knot + 1) / knot
-    basis = np.zeros((n_steps, n_knots))
+    k, t = n // interval, (n % interval + 1) / interval
+    basis = np.zeros((n_steps, int(k.max()) + 2))
     basis[n, k] += 1.0 - t
     basis[n, k + 1] += t
+    return basis
+
+
+def smooth_basis(n_steps: int, interval: int) -> Floats:
+    """Quadratic B-spline basis (n_steps, K) over uniform intervals: its curves have continuous velocity and bounded acceleration."""
+    n = np.arange(n_steps)
+    k, t = n // interval, (n % interval + 1) / interval
+    basis = np.zeros((n_steps, int(k.max()) + 3))
+    basis[n, k] += 0.5 * (1.0 - t) ** 2
+    basis[n, k + 1] += 0.5 + t * (1.0 - t)
+    basis[n, k + 2] += 0.5 * t**2
     return basis

@@ -33,21 +33,25 @@ class Resampled:
     """Duration divided by the recorded duration."""
 
 
-def resample(recording: Recording, period: float, speed_limit: float) -> Resampled:
+def resample(recording: Recording, period: float, speed_limit: float, acceleration_limit: float = 0.0) -> Resampled:
     """Resample ``recording`` to ``period`` s.
 
     Args:
         recording: the recording; its stamps may be uneven.
         period: s.
         speed_limit: m/s; if the 98th percentile of the wrist's or the object's speed is above it, all is slowed down by the ratio. 0: never.
+        acceleration_limit: m/s2; likewise, by the square root of the ratio. 0: never.
 
     Returns:
         The motion, at most half a period shorter than the (scaled) recording.
     """
     time = recording.time - recording.time[0]
+    speed, acceleration = _fastest(recording, time)
     scale = 1.0
     if speed_limit > 0.0:
-        scale = max(1.0, _fast(recording, time) / speed_limit)
+        scale = max(scale, speed / speed_limit)
+    if acceleration_limit > 0.0:
+        scale = max(scale, (acceleration / acceleration_limit) ** 0.5)
     at = np.arange(0.0, time[-1] * scale + 1e-9, period) / scale
     sigma = SMOOTHING / float(np.median(np.diff(time)))
     keypoints = gaussian_filter1d(recording.keypoints_w, sigma, axis=0, mode="nearest")
@@ -62,10 +66,12 @@ def resample(recording: Recording, period: float, speed_limit: float) -> Resampl
     )
 
 
-def _fast(recording: Recording, time: Floats) -> float:
-    """98th percentile of the speeds of wrist and object, m/s."""
-    speeds = []
+def _fastest(recording: Recording, time: Floats) -> tuple[float, float]:
+    """98th percentiles of the speeds, m/s, and accelerations, m/s2, of wrist and object: the larger of the two each."""
+    sigma = SMOOTHING / float(np.median(np.diff(time)))
+    speeds, accelerations = [], []
     for p in (recording.keypoints_w[:, KEYPOINTS.index("wrist")], recording.object_position_w):
-        velocity = np.diff(gaussian_filter1d(p, 1.0, axis=0, mode="nearest"), axis=0) / np.diff(time)[:, None]
+        velocity = np.gradient(gaussian_filter1d(p, sigma, axis=0, mode="nearest"), time, axis=0)
         speeds.append(np.percentile(np.linalg.norm(velocity, axis=1), 98))
-    return float(max(speeds))
+        accelerations.append(np.percentile(np.linalg.norm(np.gradient(velocity, time, axis=0), axis=1), 98))
+    return float(max(speeds)), float(max(accelerations))

@@ -34,6 +34,8 @@ class RetargetConfig:
 
     speed_limit: float = 0.5
     """Motions whose object or wrist is faster than this are slowed down, m/s (0: never). The factor is recorded."""
+    acceleration_limit: float = 2.0
+    """Likewise for accelerations, m/s2: what a Franka's joints allow at the wrist, with some room for corrections."""
     contact: ContactConfig = ContactConfig()
     """How contact points are chosen."""
     keypoint_scale: float = 0.02
@@ -76,7 +78,7 @@ def retarget(
         why = f"recording {recording.name}: it is of a {recording.side} hand, {hand.name} is a {hand.side} one."
         raise RefusedError(why, remedy="choose a hand of that side.")
     distance = signed_distance(obj)
-    motion = resample(recording, CONTROL_PERIOD, config.speed_limit)
+    motion = resample(recording, CONTROL_PERIOD, config.speed_limit, config.acceleration_limit)
     lowest = lowest_points(obj, motion.object_position_w, motion.object_quaternion_w)
     plan = plan_contacts(hand, obj, distance, motion.keypoints_w, motion.object_position_w, motion.object_quaternion_w, lowest, config.contact, seed)
     _refuse_hopeless(recording, plan)
