@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: when they interrupt, and when they have to wait."""
+"""Ctrl-C and SIGTERM: when they interrupt, when they wait for a good moment, and when they have to wait for the end."""
 
 from __future__ import annotations
 
@@ -9,19 +9,43 @@ from contextlib import contextmanager
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+class Interruption:
+    """A context manager: in its block SIGTERM raises KeyboardInterrupt, as SIGINT does. Both end a trial in order."""
 
+    def __init__(self) -> None:
+        """Not interrupted yet."""
+        self._waiting = False
+        self._came = False
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt in the block, as SIGINT does: both end a trial in order."""
-    before = {n: signal.signal(n, _interrupt) for n in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> Interruption:
+        """Take over both signals."""
+        self._before = {n: signal.signal(n, self._take) for n in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give both signals back."""
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """In this block only ``check`` interrupts: rclpy turns an exception that comes up inside it into another one, or swallows it."""
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where a signal came since the last one was raised."""
+        if self._came:
+            self._came = False
+            raise KeyboardInterrupt
+
+    def _take(self, number: int, frame: object) -> None:
+        self._came = True
+        if not self._waiting:
+            self.check()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from dextrack.errors import DexTrackError, DriverError, RefusedError
 from dextrack_ros import dds, messages
 from dextrack_ros.conclusion import conclude
-from dextrack_ros.interruption import interruptible, uninterruptible
+from dextrack_ros.interruption import Interruption, uninterruptible
 from dextrack_ros.lifecycle import ACTIVATE, CONFIGURE, Interrupt, LifecycleClient
 from dextrack_ros.preparation import load_prepared
 
@@ -237,8 +237,8 @@ def main() -> int:
     trial = load_prepared(folder)
     dds.keep_on_loopback()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    with interruptible():
-        operator = Operator(trial.nodes, lambda line: print(line, flush=True))
+    with Interruption() as interruption, interruption.deferred():
+        operator = Operator(trial.nodes, lambda line: print(line, flush=True), interruption.check)
         try:
             outcome = operator.conduct(trial.seconds, trial.dry_run)
         except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from dextrack.errors import DexTrackError, DriverError, InputError
 from dextrack_ros import dds
 from dextrack_ros.conclusion import conclude
-from dextrack_ros.interruption import interruptible, uninterruptible
+from dextrack_ros.interruption import Interruption, uninterruptible
 from dextrack_ros.preparation import PreparedTrial, TrialRequest, check_unused, default_folder, prepare
 from dextrack_ros.processes import Processes
 
@@ -62,10 +62,10 @@ def main(args: list[str]) -> int:
     request = _request(options, shlex.join(["dextrack", "track", *args]))
     out = options.out or default_folder(request.name or str(request.source))
     console = Console(highlight=False)
-    with TrialFolder(out).locked() as folder, interruptible():
+    with TrialFolder(out).locked() as folder, Interruption() as interruption:
         check_unused(folder)
         folder.point_latest()
-        outcome = _trial(request, folder, options.domain, console)
+        outcome = _trial(request, folder, options.domain, console, interruption)
         return conclude(folder, outcome, options.dry_run, lambda line: console.print(escape(line)))
 
 
@@ -82,7 +82,7 @@ def _request(options: Track, command: str) -> TrialRequest:
     return TrialRequest(source, command=command, **fields)
 
 
-def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, console: Console) -> TrialOutcome:
+def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, console: Console, interruption: Interruption) -> TrialOutcome:
     """Prepare and run; however that goes, the answer is an outcome."""
     began = time.monotonic()
 
@@ -92,7 +92,7 @@ def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, conso
     try:
         say(f"placing {request.name or request.source.name} on cell {request.cell}")
         prepared = prepare(request, folder)
-        return _run(prepared, domain, say)
+        return _run(prepared, domain, say, interruption)
     except DexTrackError as error:
         say(str(error))
         return TrialOutcome("refused", str(error))
@@ -101,7 +101,7 @@ def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, conso
         return TrialOutcome("interrupted", "the operator ended the trial (Ctrl-C or SIGTERM)")
 
 
-def _run(prepared: PreparedTrial, domain: int | None, say: Say) -> TrialOutcome:
+def _run(prepared: PreparedTrial, domain: int | None, say: Say, interruption: Interruption) -> TrialOutcome:
     """Start every node, conduct the trial, and end every node."""
     dds.keep_on_loopback()
     os.environ["ROS_DOMAIN_ID"] = str(dds.free_domain() if domain is None else domain)
@@ -110,27 +110,37 @@ def _run(prepared: PreparedTrial, domain: int | None, say: Say) -> TrialOutcome:
     with Processes(folder.path / "log", os.environ) as processes:
         for name in prepared.nodes:
             processes.start(name, f"dextrack_ros.{name}", ["--ros-args", "--params-file", str(prepared.parameters)])
-        # Imported while the nodes import the same.
-        import rclpy
-        from rclpy.signals import SignalHandlerOptions
+        with interruption.deferred():
+            return _conduct(prepared, processes, say, interruption)
 
-        from dextrack_ros.operator import Operator
 
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        watch = ProcessWatch(processes, folder, say)
-        operator = Operator(prepared.nodes, say, watch.look)
-        try:
-            outcome = operator.conduct(prepared.seconds, prepared.dry_run)
-        except KeyboardInterrupt:
-            with uninterruptible():
-                say("interrupted: holding, and ending the nodes")
-                operator.stop()
-            raise
-        finally:
-            operator.close()
-            rclpy.shutdown()
-            watch.close()
-    return watch.explain(outcome)
+def _conduct(prepared: PreparedTrial, processes: Processes, say: Say, interruption: Interruption) -> TrialOutcome:
+    """Take the trial through its steps while watching its processes."""
+    # Imported while the nodes import the same.
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from dextrack_ros.operator import Operator
+
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    watch = ProcessWatch(processes, prepared.folder, say)
+
+    def look() -> None:
+        interruption.check()
+        watch.look()
+
+    operator = Operator(prepared.nodes, say, look)
+    try:
+        return watch.explain(operator.conduct(prepared.seconds, prepared.dry_run))
+    except KeyboardInterrupt:
+        say("interrupted: holding, and ending the nodes")
+        with uninterruptible():
+            operator.stop()
+        raise
+    finally:
+        operator.close()
+        rclpy.shutdown()
+        watch.close()
 
 
 class ProcessWatch:
