@@ -136,7 +136,7 @@ class SamplingTracker:
             all_wrist[:, wrist_active], all_fingers[:, finger_active] = wrists, bends
             qpos, tips = self.ensemble.rollout(self.targets(all_wrist, all_fingers, first, last))
             cost = self._cost.over_members(self._cost(qpos, tips, first))
-            size = ((wrists / self._wrist_scale) ** 2).mean(axis=(1, 2)) + ((bends[..., :16] / self._finger_scale[:16]) ** 2).mean(axis=(1, 2))
+            size = _mean_square(wrists / self._wrist_scale) + _mean_square(bends[..., :16] / self._finger_scale[:16])
             cost = cost + c.cost.residual * size
             weight = np.exp(-(cost - cost.min()) / (c.temperature * cost.std() + 1e-9))
             weight /= weight.sum()
@@ -153,6 +153,12 @@ class SamplingTracker:
         noise[0] = 0.0
         noise[1::2] = np.cumsum(noise[1::2], axis=1) / np.sqrt(np.arange(1, shape[0] + 1))[:, None]
         return noise
+
+
+def _mean_square(knots: Floats) -> Floats:
+    """Mean square (S,) over knots (S, K, D); 0 near the end, where no knot is free any more."""
+    out: Floats = (knots**2).sum(axis=(1, 2)) / max(1, knots[0].size)
+    return out
 
 
 def _free(basis: Floats, first: int, last: int) -> NDArray[np.intp]:

@@ -9,10 +9,12 @@ import pytest
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
+from dextrack.mining.baseline import make_baseline
 from dextrack.mining.ensemble import NOMINAL, Ensemble, Member
 from dextrack.mining.mine import MineConfig, mine
 from dextrack.mining.replays import perturbations, replay
-from dextrack.mining.sampling import SamplingConfig
+from dextrack.mining.sampling import SamplingConfig, SamplingTracker
+from dextrack.objects import signed_distance
 from dextrack.references.reference import Reference
 from dextrack.references.retarget import RetargetConfig, retarget
 from dextrack.sim import build_scene
@@ -82,3 +84,17 @@ def test_the_wrong_object_is_refused(reference: Reference) -> None:
     other = dataclasses.replace(synthetic.box(), mass=0.2)
     with pytest.raises(InputError, match="digest"):
         mine(reference, other, MineConfig(sampling=SMALL))
+
+
+def test_the_last_steps_leave_no_knot_to_sample(reference: Reference) -> None:
+    """Near the end every wrist knot already acts on an executed step; targets stay finite all the same."""
+    obj, hand = synthetic.box(), load_hand("leap_right")
+    scene = build_scene(hand, reference.base_quaternion_w, obj)
+    config = dataclasses.replace(SMALL, samples=4, iterations=1, horizon=6, knot=6, knot_wrist=30)
+    short = dataclasses.replace(
+        reference,
+        **{k: getattr(reference, k)[90:] for k in ("hand", "object_position_w", "object_quaternion_w", "keypoints_w")},
+        diagnosis={**reference.diagnosis, "onset": 0, "release": len(reference.hand) - 91},
+    )
+    tracker = SamplingTracker(short, scene, make_baseline(short, scene, 2.0), signed_distance(obj), config, 0, 1)
+    assert np.isfinite(tracker.solve()).all()
