@@ -24,7 +24,7 @@ class Followed:
     def __init__(self, task: Reference | Demonstration) -> None:
         """Simulate ``task``, with the targets of a demonstration or the states of a reference."""
         controller = ReplayController(task)
-        reference = controller.reference
+        self.reference = reference = controller.reference
         simulator = ShadowSimulator(load_hand(reference.hand_name), reference.base_quaternion_w, reference.period)
         simulator.reset(controller.start_state)
         states = [controller.start_state, *(simulator.step(controller.target(n))[0] for n in range(controller.n_ticks))]

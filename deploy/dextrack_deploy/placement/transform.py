@@ -13,8 +13,10 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from dextrack.demonstrations.demonstration import Demonstration
+from dextrack.hands import load_hand
 from dextrack.references.reference import Reference
 from dextrack.rotations import continuous, from_hinges, from_rotation_vector, multiply, rotate, slerp
 
@@ -114,16 +116,15 @@ def slow_rows(n_steps: int, factor: float, ease_steps: int = 0) -> Floats:
     Args:
         n_steps: steps of the motion.
         factor: how many times slower; rounded up so that the last state falls on a sample.
-        ease_steps: samples over which the motion begins, and ends, from and to rest: recordings begin in full motion, an arm cannot.
+        ease_steps: samples that are added so that the motion begins from rest: recordings begin in full motion, an arm cannot.
 
     Returns:
         (S + 1,): row number of the motion at every sample, fractional, from 0 to ``n_steps``, increasing.
     """
     steps = max(n_steps, math.ceil(n_steps * factor - 1e-9)) + ease_steps
-    # Integrated from a trapezium of speed with rounded ramps; each ramp loses half of its steps, which the additional samples give back.
-    middle = np.arange(steps) + 0.5
-    speed = np.clip(np.minimum(middle, steps - middle) / max(ease_steps, 0.5), 0.0, 1.0)
-    speed = speed * speed * (3.0 - 2.0 * speed)
+    # The ramp has half of the mean speed over twice the steps that are added, so that the rest runs at full speed.
+    ramp = np.clip((np.arange(steps) + 0.5) / max(2 * ease_steps, 0.5), 0.0, 1.0)
+    speed = ramp * ramp * (3.0 - 2.0 * ramp)
     rows: Floats = np.concatenate([[0.0], np.cumsum(speed)])
     rows *= n_steps / rows[-1]
     return rows
@@ -140,11 +141,11 @@ def sample(task: Reference | Demonstration, rows: Floats) -> Reference | Demonst
     """
     n = task.reference.n_steps if isinstance(task, Demonstration) else task.n_steps
     if isinstance(task, Demonstration):
-        speed = np.gradient(rows)[:, None]
+        speed: Floats = np.gradient(rows)[:, None]
         return dataclasses.replace(
             task,
             reference=sample(task.reference, rows),
-            targets=_sample(task.targets, np.minimum(rows[:-1], n - 1.0)),
+            targets=_sample(task.targets, np.minimum(rows[:-1], n - 1.0)) + _lag(task, rows),
             hand=_sample(task.hand, rows),
             hand_velocity=_sample(task.hand_velocity, rows) * speed,
             object_position_w=_sample(task.object_position_w, rows),
@@ -158,6 +159,36 @@ def sample(task: Reference | Demonstration, rows: Floats) -> Reference | Demonst
         keypoints_w=_sample(task.keypoints_w, rows),
         time_scale=task.time_scale * (len(rows) - 1) / n,
     )
+
+
+@overload
+def smooth_wrist(task: Reference, steps: float) -> Reference: ...
+@overload
+def smooth_wrist(task: Demonstration, steps: float) -> Demonstration: ...
+def smooth_wrist(task: Reference | Demonstration, steps: float) -> Reference | Demonstration:
+    """A demonstration with the targets of its wrist low-pass filtered, without delay: a Gaussian of standard deviation ``steps`` control steps.
+
+    An expert that floats turns its wrist with accelerations that no arm has. The fingers' targets stay, and so does a reference, which is
+    smooth.
+    """
+    if not isinstance(task, Demonstration):
+        return task
+    wrist = _columns(task.reference, TRANSLATIONS + ROTATIONS)
+    with_start = np.concatenate([task.hand[:1], task.targets])[:, wrist]
+    targets = task.targets.copy()
+    targets[:, wrist] = gaussian_filter1d(with_start, steps, axis=0, mode="nearest")[1:]
+    return dataclasses.replace(task, targets=targets)
+
+
+def _lag(task: Demonstration, rows: Floats) -> Floats:
+    """What targets (S, 22) must give up when a motion is slowed down, so that the same forces lead through the same states.
+
+    A PD controller's force is kp (target - state) - kv velocity: its targets run ahead of the states by kv / kp times the velocity, which
+    is centimetres at the speed of a hand. Slowed down and not corrected, the hand would run that much ahead of the object.
+    """
+    kp, kv, _ = load_hand(task.reference.hand_name).gains()
+    middle = 0.5 * (rows[1:] + rows[:-1])
+    return _sample(task.hand_velocity, middle) * (np.diff(rows)[:, None] - 1.0) * (kv / kp)
 
 
 def _sample(values: Floats, at: Floats) -> Floats:

@@ -62,8 +62,8 @@ def test_jumping_poses_never_break_the_limits(stream, kinematics):
     a = np.diff(np.concatenate([np.zeros((1, 7)), v]), axis=0) * 60
     assert limited > 20
     assert (path > ARM.lower).all() and (path < ARM.upper).all()
-    assert (np.abs(v) <= 0.7 * ARM.velocity + 1e-6).all()
-    assert (np.abs(a) <= 0.7 * ARM.acceleration + 1e-4).all()
+    assert (np.abs(v) <= CELL.arm.velocity_fraction * ARM.velocity + 1e-6).all()
+    assert (np.abs(a) <= CELL.arm.acceleration_fraction * ARM.acceleration + 1e-4).all()
 
 
 def test_the_spare_joint_follows_the_posture(stream, kinematics):
