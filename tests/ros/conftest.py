@@ -28,11 +28,11 @@ def package() -> Path:
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
+def environment(tmp_path: Path) -> dict[str, str]:
     """What a process of a test runs under: loopback, and a domain that nobody uses."""
     from dextrack_ros import dds
 
-    return {**os.environ, **dds.settings({}), "ROS_DOMAIN_ID": str(dds.free_domain())}
+    return {**os.environ, **dds.settings({}), "ROS_LOG_DIR": str(tmp_path), "ROS_DOMAIN_ID": str(dds.free_domain())}
 
 
 @pytest.fixture

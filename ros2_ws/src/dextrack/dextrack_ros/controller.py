@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dextrack_deploy import graph
@@ -43,10 +45,11 @@ class ControllerNode(CellNode):
         self._state = State.UNCONFIGURED
         self._tick = 0
         self._timer = LoopTimer(CONTROL_PERIOD)
+        self._timing: dict[str, Any] = {}
         self._newest: dict[str, JointState | PoseStamped] = {}
         self._looped = 0.0
         for topic in ("arm/joint_states", "hand/joint_states", "object_pose"):
-            self.hear(topic, lambda m, name=topic: self._newest.__setitem__(name, m))
+            self.hear(topic, functools.partial(self._newest.__setitem__, topic))
         self.hear("state/hand", self._hear_state)
 
     def configure(self) -> None:
@@ -73,6 +76,8 @@ class ControllerNode(CellNode):
     def on_status(self, status: Status) -> None:
         """Begin what the new state asks for."""
         if self.active:
+            if self._state is State.RUN:
+                self._timing = {k: v for k, v in self._timer.report().items() if k != "histogram"}
             self._begin(status.state)
 
     def _begin(self, state: State) -> None:
@@ -156,7 +161,7 @@ class ControllerNode(CellNode):
         timer = self._timer
         values = {"state": self._state.value, "tick": self._tick, "ticks": ticks, "done": done, "overruns": timer.overruns, "in_a_row": timer.in_a_row}
         self.publish("controller/progress", messages.status("controller", messages.OK, "", values))
-        self.health("", overruns=timer.overruns, skipped=timer.skipped)
+        self.health("", overruns=timer.overruns, skipped=timer.skipped, last_run=self._timing)
 
 
 def main() -> int:

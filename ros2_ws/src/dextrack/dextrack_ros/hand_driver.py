@@ -32,6 +32,7 @@ class HandDriverNode(CellNode):
         self._hand: HandSpec | None = None
         self._driver: HandDriver | None = None
         self._guard: DeadlineGuard | None = None
+        self._power = "full"
         self.hear("shadow/joint_states", lambda m: self._command(m, State.RUN))
         self.hear("motion/joint_targets", lambda m: self._command(m, State.APPROACH, State.RETREAT))
 

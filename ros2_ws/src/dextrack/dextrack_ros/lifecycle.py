@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from dextrack_deploy import graph
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -44,6 +45,11 @@ class Change:
     transition: int
     futures: dict[str, Future]
     """Node: its answer."""
+
+
+def _answer(future: Future) -> Any:
+    """The answer of a future that is done."""
+    return future.result()
 
 
 class LifecycleClient:
@@ -94,7 +100,7 @@ class LifecycleClient:
         if not self.spin_until(lambda: all(f.done() for f in futures.values()), timeout_s):
             silent = ", ".join(n for n, f in futures.items() if not f.done())
             raise DriverError(f"no answer to `{what}` within {timeout_s:.0f} s from: {silent}.", remedy="read its log in the trial folder.")
-        refused = [n for n, f in futures.items() if not f.result().success]
+        refused = [n for n, f in futures.items() if not _answer(f).success]
         self._state.update({n: _AFTER[change.transition] for n in futures if n not in refused})
         if refused:
             # A node publishes why just before it answers; the two come through different sockets.

@@ -319,10 +319,10 @@ class CellNode(LifecycleNode):
 
 
 def run(make: Callable[[], CellNode]) -> int:
-    """Run the node that ``make`` gives until it is shut down, a signal asks it to end, or its launcher is gone.
+    """Run the node that ``make`` gives until it is shut down, a signal asks it to end, or its launcher is gone; then end the process.
 
     Returns:
-        The process's exit code: 0, or ``EXIT_REFUSED`` where a parameter is not acceptable.
+        ``EXIT_REFUSED``, where a parameter is not acceptable; else the process ends with 0 from here.
     """
     dds.keep_on_loopback()
     signals: list[int] = []
@@ -347,4 +347,7 @@ def run(make: Callable[[], CellNode]) -> int:
         executor.remove_node(node)
         node.destroy_node()
         rclpy.shutdown()
-    return 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything of ours is closed. Static destructors of the middleware have been seen to hang a process that had nothing left to do.
+    os._exit(0)

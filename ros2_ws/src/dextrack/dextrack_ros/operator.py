@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from dextrack_deploy import graph
@@ -63,7 +64,7 @@ class Operator:
         self.moved = False
         """Whether the cell was ever in a state that moves."""
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
-        self._services = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
+        self._services: dict[str, Any] = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
 
     def close(self) -> None:
         """Leave the graph."""
@@ -131,7 +132,7 @@ class Operator:
         future = client.call_async(Trigger.Request())
         if not self.lifecycle.spin_until(future.done, _ANSWER_S):
             raise DriverError(f"the supervisor did not answer to {service}.", remedy="read its log in the trial folder.")
-        answer = future.result()
+        answer: Any = future.result()
         if not answer.success:
             raise RefusedError(f"supervisor: {answer.message}", remedy="repair that, and ask again.")
         return str(answer.message)

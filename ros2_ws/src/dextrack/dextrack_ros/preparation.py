@@ -99,7 +99,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     reference = _reference(item)
     _check(reference, cell, request)
     obj = ObjectSpec.load(Path(request.object)) if request.object else find_object(reference, request.source)
-    placed = place(item, cell, seed=request.seed)
+    placed = place(item, cell, seed=request.seed) if isinstance(item, Demonstration) else place(item, cell, seed=request.seed)
     placed_file = _save(placed.task, folder.path / ("placed.h5" if isinstance(item, Demonstration) else "placed.npz"))
     np.save(arm_path_file(placed_file), placed.arm_path, allow_pickle=False)
     object_file = folder.path / "objects" / f"{reference.object_name}.npz"

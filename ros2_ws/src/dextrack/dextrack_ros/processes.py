@@ -23,6 +23,8 @@ from dextrack_ros.interruption import uninterruptible
 
 PARENT_VARIABLE = "DEXTRACK_PARENT"
 """Environment variable with the process id of the launcher: a node whose launcher is gone ends."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Environment under which numerical libraries use one thread."""
 _PATIENCE_S = 4.0
 """Seconds that processes get after each signal."""
 _POLL_S = 0.02
@@ -53,7 +55,9 @@ class Processes:
         """Write each process's output into ``log_folder``; ``environment`` is what they run under."""
         self._log_folder = log_folder
         self._log_folder.mkdir(parents=True, exist_ok=True)
-        self._environment = {**environment, PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        # ROS would log into the user's home; one thread per library, because every core is shared by the whole graph.
+        fixed = {PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1", "ROS_LOG_DIR": str(log_folder.resolve()), **ONE_THREAD}
+        self._environment = {**environment, **fixed}
         self._shared_before = shared_memory()
         self._started: list[NodeProcess] = []
         self._seen_to_end: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -39,7 +40,7 @@ class Recorder(CellNode):
         if not self._subscribed:
             self._subscribed = True
             for topic in topics:
-                self.hear(topic.name, lambda data, name=topic.name: self._record(name, data), raw=True, depth=_DEPTH)
+                self.hear(topic.name, functools.partial(self._record, topic.name), raw=True, depth=_DEPTH)
 
     def activate(self) -> None:
         """Begin to flush regularly."""

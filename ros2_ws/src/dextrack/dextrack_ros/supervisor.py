@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ _CLOCK_AHEAD_S = 0.05
 _ENDS = {State.APPROACH: Event.ARRIVED, State.RUN: Event.FINISHED, State.RETREAT: Event.HOME}
 """What it means that the controller is done in a state."""
 _WRIST_MPS, _WRIST_RADPS = 2.0, 8.0
+"""Limits of the wrist: above what an FR3 flange does (1.7 m/s), far below what a wrong sample makes."""
 WATCHED = graph.Parameter("watched", "", "Nodes whose heartbeat is watched, joined by commas; empty: every node of the graph.")
 
 
@@ -47,7 +49,7 @@ class SupervisorNode(CellNode):
         self._heard_nodes: dict[str, float] = {}
         self._reported: dict[str, str] = {}
         for event in (Event.APPROACH, Event.RUN, Event.HOLD, Event.RETREAT, Event.RESET):
-            self.offer(f"supervisor/{event.value}", lambda e=event: self._serve(e))
+            self.offer(f"supervisor/{event.value}", functools.partial(self._serve, event))
         self._forget()
         self.hear("object_pose", self._hear_object)
         self.hear("hand/joint_states", self._hear_hand)
@@ -122,13 +124,13 @@ class SupervisorNode(CellNode):
     def _preflight(self, event: Event) -> list[preflight.Check]:
         """What must be right before the cell may move."""
         now, m = time.time_ns(), self._measured
-        object_pose = self._object or (None, None)
+        position, quaternion = self._object or (None, None)
         checks = preflight.check_sensors(self._stamps, now, _SENSOR_AGES) + preflight.check_clocks(self._stamps, now, _CLOCK_AHEAD_S)
         checks += preflight.check_joints("arm", self._arm.joint_names, m.get("arm_q"), self._arm.lower, self._arm.upper)
         hand = self._hand
         checks += preflight.check_joints("hand", hand.finger_joints, self._fingers, hand.lower, hand.upper, margin=0.1)
         reference = self._reference
-        checks += preflight.check_object(*object_pose, reference.object_position_w[0], reference.object_quaternion_w[0])
+        checks += preflight.check_object(position, quaternion, reference.object_position_w[0], reference.object_quaternion_w[0])
         if self.value("trial"):
             checks += preflight.check_disk(Path(self.value("trial")))
         if event is Event.RUN and m.get("theta") is not None:

@@ -104,6 +104,7 @@ def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, conso
 def _run(prepared: PreparedTrial, domain: int | None, say: Say, interruption: Interruption) -> TrialOutcome:
     """Start every node, conduct the trial, and end every node."""
     dds.keep_on_loopback()
+    os.environ["ROS_LOG_DIR"] = str((prepared.folder.path / "log").resolve())
     os.environ["ROS_DOMAIN_ID"] = str(dds.free_domain() if domain is None else domain)
     folder = prepared.folder
     say(f"starting {len(prepared.nodes)} nodes; their logs are in {folder.path / 'log'}")

@@ -15,7 +15,7 @@ from dextrack_deploy import graph
 from dextrack_deploy.trial import TrialFolder
 from dextrack_ros import dds
 from dextrack_ros.preparation import TrialRequest, check_unused, default_folder, prepare, split_source
-from dextrack_ros.processes import PARENT_VARIABLE
+from dextrack_ros.processes import ONE_THREAD, PARENT_VARIABLE
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit, OnShutdown
@@ -53,7 +53,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     texts = {k: value[k] for k in ("object", "cell", "mode", "hand", "params")}
     prepared = prepare(TrialRequest(source, name, seed=int(value["seed"]), command=command, **texts, **yes), folder)
     folder.point_latest()
-    environment = {**dds.settings(os.environ), PARENT_VARIABLE: str(os.getpid()), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**dds.settings(os.environ), PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1", **ONE_THREAD}
     nodes = [_node(name, ["--ros-args", "--params-file", str(prepared.parameters)], environment) for name in prepared.nodes]
     operator = _node("operator", ["--trial", str(folder.path)], environment)
     end = OnProcessExit(target_action=operator, on_exit=_end)
