@@ -59,7 +59,7 @@ def main(args: list[str]) -> int:
     arguments = ["--demonstration", str(store), "--name", name_of(demonstration), "--cell", options.cell, "--out", str(folder)]
     arguments += ["--seed", str(options.seed)] + (["--zero-mismatch"] if options.zero_mismatch else [])
     code = _verb("track")(arguments)
-    console.print(f"finished in {time.monotonic() - began:.0f} s; report: {folder / 'report.html'}")
+    console.print(f"finished in {time.monotonic() - began:.0f} s")
     return code
 
 
