@@ -1,6 +1,6 @@
 """An ensemble of uncertain worlds that all get the same targets: what mining optimises against.
 
-A target sequence that works in one simulated world slips in the next. Each member has its own friction, mass and offset of the object's first
+A target sequence that works in one simulated world slips in the next. Each member has its own friction, mass, finger gains and offset of the object's first
 pose; sampled targets are rolled out in every member from that member's own current state.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack import rotations
+from dextrack.mining.settling import settled_pose
 from dextrack.references.reference import Reference
 from dextrack.sim.scene import OBJECT, Scene
 
@@ -26,6 +27,8 @@ class Member:
 
     friction_scale: float = 1.0
     mass_scale: float = 1.0
+    gain_scale: float = 1.0
+    """Multiplies kp and kv of the fingers: weaker fingers press less for the same targets."""
     offset: tuple[float, float] = (0.0, 0.0)
     """Displacement of the object's first position in x and y, m."""
     yaw: float = 0.0
@@ -39,8 +42,8 @@ class Member:
 NOMINAL = Member()
 MEMBERS = (
     NOMINAL,
-    Member(friction_scale=0.75, mass_scale=1.25, offset=(0.007, 0.004), yaw=0.06),
-    Member(friction_scale=0.75, mass_scale=1.1, offset=(-0.007, 0.005), yaw=-0.06),
+    Member(friction_scale=0.75, mass_scale=1.25, gain_scale=0.85, offset=(0.007, 0.004), yaw=0.06),
+    Member(friction_scale=0.75, mass_scale=1.1, gain_scale=0.85, offset=(-0.007, 0.005), yaw=-0.06),
     Member(friction_scale=0.9, mass_scale=1.25, offset=(0.001, -0.009), yaw=0.0),
 )
 """The default ensemble: the nominal world and three unfavourable ones."""
@@ -50,14 +53,15 @@ class Ensemble:
     """Members of one scene, each with its state, and a batch that rolls samples out from them."""
 
     def __init__(self, scene: Scene, reference: Reference, members: tuple[Member, ...], samples: int, threads: int = 0) -> None:
-        """Put every member at the reference's first state; ``samples`` is the most sequences rolled out at once."""
+        """Put every member at the reference's first state, the object at rest; ``samples`` is the most sequences rolled out at once."""
         self.scene, self.members, self.samples = scene, members, samples
         count = len(members)
         self._live = mujoco.batch.Batch(scene.model, count, min(threads, count) if threads else 0)
         self._trial = mujoco.batch.Batch(scene.model, count * samples, threads)
         for batch, repeat in ((self._live, 1), (self._trial, samples)):
             self._vary(batch, repeat)
-        position, quaternion = reference.object_position_w[0], reference.object_quaternion_w[0]
+        position, quaternion = settled_pose(scene, reference.hand[0], reference.object_position_w[0], reference.object_quaternion_w[0])
+        # Shifted and turned over the level table, what lay at rest still does.
         turn = rotations.from_rotation_vector([[0.0, 0.0, m.yaw] for m in members])
         offset = np.array([[*m.offset, 0.0] for m in members])
         self._live.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
@@ -75,6 +79,10 @@ class Ensemble:
         batch.expand("geom_friction")[:, geoms, 0] = model.geom_friction[geoms, 0] * friction[:, None]
         batch.expand("body_mass")[:, body] = model.body_mass[body] * mass
         batch.expand("body_inertia")[:, body] = model.body_inertia[body] * mass[:, None]
+        fingers = np.array([model.actuator(name).id for name in self.scene.hand.finger_joints])
+        gain = np.repeat([m.gain_scale for m in self.members], repeat)[:, None, None]
+        for field in ("actuator_gainprm", "actuator_biasprm"):
+            batch.expand(field)[:, fingers] = getattr(model, field)[fingers] * gain
         batch.set_const()
 
     def rollout(self, targets: Floats) -> tuple[Floats, Floats]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dextrack.errors import SimulationError
 from dextrack.mining.ensemble import Ensemble, Member
+from dextrack.mining.settling import settled_pose
 from dextrack.references.reference import Reference
 from dextrack.sim.scene import OBJECT, Scene
 from dextrack.tracking.verdict import judge
@@ -56,13 +57,14 @@ def perturbations() -> tuple[Member, ...]:
 
 
 def replay(scene: Scene, reference: Reference, targets: Floats) -> Replay:
-    """Replay ``targets`` (N, 22) from the reference's first state in the nominal world.
+    """Replay ``targets`` (N, 22) from the reference's first state, the object at rest, in the nominal world.
 
     Raises:
         SimulationError: the state left the range of finite numbers.
     """
+    position, quaternion = settled_pose(scene, reference.hand[0], reference.object_position_w[0], reference.object_quaternion_w[0])
     data = mujoco.MjData(scene.model)
-    data.qpos[:] = scene.qpos(reference.hand[0], reference.object_position_w[0], reference.object_quaternion_w[0])
+    data.qpos[:] = scene.qpos(reference.hand[0], position, quaternion)
     data.ctrl[:] = reference.hand[0]
     qpos, qvel, depth = [data.qpos.copy()], [data.qvel.copy()], [0.0]
     mujoco.mj_forward(scene.model, data)
