@@ -54,8 +54,11 @@ class Backend(Protocol):
         worlds: Optional[Ints] = None,
         hand_velocity: Optional[Floats] = None,
         targets: Optional[Floats] = None,
+        object_velocity_w: Optional[Floats] = None,
     ) -> None:
-        """Put ``worlds`` (default: all) at the given states (n, 22), (n, 3), (n, 4); velocities default to zero.
+        """Put ``worlds`` (default: all) at the given states (n, 22), (n, 3), (n, 4); velocities (n, 22) and (n, 6) default to zero.
+
+        ``object_velocity_w`` is the object's linear, m/s, and angular velocity, rad/s, both in the world frame.
 
         ``targets`` (n, 22) are what the PD controllers get until the next step (default: ``hand``). Other worlds do not change.
         """

@@ -44,6 +44,7 @@ class MujocoBackend:
         worlds: Optional[Ints] = None,
         hand_velocity: Optional[Floats] = None,
         targets: Optional[Floats] = None,
+        object_velocity_w: Optional[Floats] = None,
     ) -> None:
         """See ``Backend.reset``."""
         ids = np.arange(self.n_worlds) if worlds is None else np.asarray(worlds)
@@ -54,6 +55,10 @@ class MujocoBackend:
         self._qvel[ids] = 0.0
         if hand_velocity is not None:
             self._qvel[np.ix_(ids, self.scene.hand_dof)] = hand_velocity
+        if object_velocity_w is not None:
+            d = self.scene.object_dof
+            self._qvel[ids, d : d + 3] = object_velocity_w[:, :3]
+            self._qvel[ids, d + 3 : d + 6] = rotations.rotate(rotations.conjugate(object_quaternion_w), object_velocity_w[:, 3:])
         self._ctrl[ids] = hand if targets is None else targets
         self._warnings[ids] = self._warning_count()[ids]
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)

@@ -203,7 +203,15 @@ class TrackingEnv:
     def _begin(self, worlds: Ints, frames: Tensor | None) -> None:
         """Put ``worlds`` at the start of an episode and sense it; the states of others have not changed since they were sensed."""
         start = self._starts.draw(len(worlds), frames)
-        self.backend.reset(start.hand, start.object_position_w, start.object_quaternion_w, worlds, start.hand_velocity, start.targets)
+        self.backend.reset(
+            start.hand,
+            start.object_position_w,
+            start.object_quaternion_w,
+            worlds,
+            hand_velocity=start.hand_velocity,
+            targets=start.targets,
+            object_velocity_w=start.object_velocity_w,
+        )
         self._frame[worlds] = start.frame
         self._age[worlds] = 0
         self._delta[worlds] = torch.as_tensor(start.delta)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dextrack import rotations
 from dextrack.errors import InputError
 from dextrack.hands import HandSpec
 from dextrack.tracking import action
@@ -32,6 +33,8 @@ class Start:
     """(n, 3)."""
     object_quaternion_w: Floats
     """(n, 4)."""
+    object_velocity_w: Floats
+    """Linear and angular velocity, (n, 6)."""
     targets: Floats
     """The target held on arrival, (n, 22): the a of the frame before."""
     delta: Floats
@@ -66,6 +69,7 @@ class Starts:
         self._hand = states.hand
         self._position, self._quaternion = states.object_position_w, states.object_quaternion_w
         self._velocity = np.gradient(reference.hand, period, axis=0) if source is None else source.hand_velocity
+        self._object_velocity = np.concatenate([np.gradient(self._position, period, axis=0), _angular_velocity(self._quaternion, period)], axis=1)
         self._targets = np.concatenate([np.clip(self._hand[:1], lower, upper), targets])
         self._delta = np.concatenate([np.zeros((1, hand.dof)), targets - rows[:-1]])
 
@@ -87,7 +91,16 @@ class Starts:
             hand_velocity=np.where((n > 0)[:, None], self._velocity[n], 0.0),
             object_position_w=self._position[n],
             object_quaternion_w=self._quaternion[n],
+            object_velocity_w=np.where((n > 0)[:, None], self._object_velocity[n], 0.0),
             targets=self._targets[n],
             delta=self._delta[n],
             previous=np.concatenate([self._hand[before], self._position[before], self._quaternion[before]], axis=1),
         )
+
+
+def _angular_velocity(quaternion_w: Floats, period: float) -> Floats:
+    """Angular velocity (N + 1, 3), rad/s, world frame, of rotations (N + 1, 4): each frame's turn from the one before."""
+    turn = rotations.multiply(quaternion_w[1:], rotations.conjugate(quaternion_w[:-1]))
+    rate = rotations.to_rotation_vector(turn) / period
+    out: Floats = np.concatenate([rate[:1], rate])
+    return out

@@ -129,3 +129,18 @@ def test_friction_decides_whether_a_tilted_box_slides() -> None:
     expected = 0.5 * 9.81 * (np.sin(np.radians(20)) - 0.2 * np.cos(np.radians(20))) * 0.5**2
     assert slid[0] < 0.005
     assert slid[1] == pytest.approx(expected, rel=0.1)
+
+
+def test_a_thrown_object_flies_on() -> None:
+    """A reset with velocities: linear and angular, both given in the world frame, of a turned object."""
+    hand = load_hand("leap_right")
+    backend = make_backend("mujoco", hand, IDENTITY, synthetic.box(), n_worlds=1, n_threads=1)
+    away = np.concatenate([[1.0, 1.0, 0.5, 0.0, 0.0, 0.0], hand.rest])[None]
+    turned = np.array([[np.cos(0.6), np.sin(0.6), 0.0, 0.0]])
+    velocity = np.array([[0.5, -0.2, 1.0, 0.0, 0.0, 3.0]])
+    backend.reset(away, np.array([[0.0, 0.0, 1.0]]), turned, object_velocity_w=velocity)
+    state = backend.state()
+    assert state.object_linear_velocity_w[0] == pytest.approx(velocity[0, :3]) and state.object_angular_velocity_w[0] == pytest.approx(velocity[0, 3:])
+    for _ in range(6):
+        backend.step(away)
+    assert backend.state().object_position_w[0, :2] == pytest.approx([0.05, -0.02], abs=1e-6)
