@@ -12,6 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from dextrack import rotations
 from dextrack.errors import InputError, RefusedError
+from dextrack.hands.spec import HandSpec
+from dextrack.references.reference import Reference
+from dextrack_deploy.arm.spec import ArmSpec
+from dextrack_deploy.watches import Measurements, WatchLimits
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +64,7 @@ def check_sensors(stamps_ns: Mapping[str, int], now_ns: int, ages_s: Mapping[str
     return checks
 
 
-def check_clocks(stamps_ns: Mapping[str, int], now_ns: int, ahead_s: float = 0.02) -> list[Check]:
+def check_clocks(stamps_ns: Mapping[str, int], now_ns: int, ahead_s: float = 0.05) -> list[Check]:
     """Whether no stream's stamp lies in the future: a stamp from another clock makes every age and latency wrong."""
     checks = []
     for name, stamp in stamps_ns.items():
@@ -136,19 +140,49 @@ def check_start(
 def check_motors(
     names: Sequence[str], temperature_c: ArrayLike | None, voltage_v: ArrayLike | None, max_c: float = 60.0, volts: tuple[float, float] = (4.5, 6.0)
 ) -> list[Check]:
-    """Whether the motors are cool and properly supplied; a reading of None is one that the device does not have, and passes."""
-    checks = []
-    if temperature_c is not None:
+    """Whether the motors are cool and properly supplied; a reading of None is one that the device does not have: it passes, and says so."""
+    if temperature_c is None:
+        heat = Check("motor temperature", True, "motor temperature: not measured.")
+    else:
         t = np.asarray(temperature_c, dtype=np.float64)
         hot = int(np.argmax(t))
-        checks.append(Check("motor temperature", bool(t[hot] <= max_c), f"motor {names[hot]} has {t[hot]:.0f} C (limit {max_c:.0f} C).", "let it cool."))
-    if voltage_v is not None:
-        v = np.asarray(voltage_v, dtype=np.float64)
-        worst = int(np.argmax(np.maximum(volts[0] - v, v - volts[1])))
-        good = bool(volts[0] <= v[worst] <= volts[1])
-        supplied = f"motor {names[worst]} has {v[worst]:.2f} V (limits {volts[0]:.1f} .. {volts[1]:.1f} V)."
-        checks.append(Check("motor voltage", good, supplied, "check the power supply and its cable."))
-    return checks
+        heat = Check("motor temperature", bool(t[hot] <= max_c), f"motor {names[hot]} has {t[hot]:.0f} C (limit {max_c:.0f} C).", "let it cool.")
+    if voltage_v is None:
+        return [heat, Check("motor voltage", True, "motor voltage: not measured.")]
+    v = np.asarray(voltage_v, dtype=np.float64)
+    worst = int(np.argmax(np.maximum(volts[0] - v, v - volts[1])))
+    good = bool(volts[0] <= v[worst] <= volts[1])
+    supplied = f"motor {names[worst]} has {v[worst]:.2f} V (limits {volts[0]:.1f} .. {volts[1]:.1f} V)."
+    return [heat, Check("motor voltage", good, supplied, "check the power supply and its cable.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialPreflight:
+    """Every check of one trial, in the order in which a person would make them. Ages are those of the watches: what may not begin would not go on."""
+
+    arm: ArmSpec
+    hand: HandSpec
+    reference: Reference
+    """The placed reference."""
+    limits: WatchLimits
+    folder: Path | None = None
+    """The trial folder; None: nothing is written."""
+
+    def checks(self, m: Measurements, now: float, running: bool = False) -> list[Check]:
+        """What ``m`` shows at ``now`` (s); ``running``: before RUN, where the hand must be at the start, and not before APPROACH."""
+        arm, hand, reference = self.arm, self.hand, self.reference
+        stamps, now_ns = {name: round(stamp * 1e9) for name, stamp in m.stamps.items()}, round(now * 1e9)
+        checks = check_sensors(stamps, now_ns, self.limits.sensor_ages) + check_clocks(stamps, now_ns)
+        checks += check_joints("arm", arm.joint_names, m.arm_q, arm.lower, arm.upper)
+        checks += check_joints("hand", hand.finger_joints, m.fingers, hand.lower, hand.upper, margin=self.limits.joint_margin)
+        checks += check_motors(hand.finger_joints, m.temperature, None)
+        checks += check_object(m.object_position_w, m.object_quaternion_w, reference.object_position_w[0], reference.object_quaternion_w[0])
+        if self.folder is not None:
+            checks += check_disk(self.folder)
+        if running:
+            never = Check("start", False, "the hand's state was never heard.", "check the node velocity.")
+            checks += [never] if m.theta is None else check_start(hand.joint_names, m.theta, reference.hand[0])
+        return checks
 
 
 def check_calibrations(required: Mapping[str, float | None], present: Mapping[str, float]) -> list[Check]:

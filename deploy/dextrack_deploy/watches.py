@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack.errors import InputError
+from dextrack.hands.spec import HandSpec
 from dextrack.rotations import angle, from_hinges
+from dextrack_deploy.arm.spec import ArmSpec
+from dextrack_deploy.cell import CellConfig
 from dextrack_deploy.graph import HEARTBEAT_DEADLINE
 from dextrack_deploy.status import MOVING, Reaction, State
 
@@ -74,6 +77,9 @@ GOES_HOME = ("twin", "hand_driver", "arm_driver", "controller")
 """Nodes that a RETREAT needs; the death or error of another one does not keep a cell from going home."""
 _ERROR_OF = {"hand_driver": Fault.DRIVER, "arm_driver": Fault.DRIVER, "recorder": Fault.TRIAL_LOG, "object_pose": Fault.OBJECT_LOST}
 """What an error that a node reports counts as; of all others, ``Fault.NODE``."""
+
+_WRIST_MPS, _WRIST_RADPS = 2.0, 8.0
+"""Limits of the wrist: above what an FR3 flange does (1.7 m/s), far below what a wrong sample makes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +158,22 @@ class WatchLimits:
             if low.shape != high.shape or not np.isfinite([low, high]).all() or not (low < high).all():
                 raise InputError(f"watch limits: the {what}'s lower and upper limits are not finite and in order.", remedy="correct the cell configuration.")
 
+    @staticmethod
+    def of_cell(cell: CellConfig, arm: ArmSpec, hand: HandSpec, nodes: tuple[str, ...]) -> WatchLimits:
+        """The limits of ``cell`` with its ``arm`` and ``hand``, watching the heartbeats of ``nodes``."""
+        lower, upper = hand.limits()
+        velocity = np.concatenate([np.full(3, _WRIST_MPS), np.full(3, _WRIST_RADPS), hand.velocity])
+        workspace = cell.workspace
+        return WatchLimits(
+            arm.lower, arm.upper, arm.velocity, lower, upper, velocity,
+            workspace_lower_w=np.array(workspace.lower_w), workspace_upper_w=np.array(workspace.upper_w), nodes=nodes,
+        )  # fmt: skip
+
+    @property
+    def sensor_ages(self) -> dict[str, float]:
+        """Largest age of the newest sample of each stream that a trial needs, s: of what is watched, and of what preflight asks for."""
+        return {**self.streams, "object_pose": self.object_age_s}
+
 
 @dataclasses.dataclass(frozen=True)
 class Measurements:
@@ -172,16 +194,17 @@ class Measurements:
     arm_dq: Floats | None = None
     arm_target: Floats | None = None
     """(7,) newest joint target of the arm in APPROACH and RETREAT."""
+    fingers: Floats | None = None
+    """(16,) finger joints as read, which need no arm."""
     object_position_w: Floats | None = None
+    object_quaternion_w: Floats | None = None
     current: Floats | None = None
     """(16,) motor currents, A."""
     temperature: Floats | None = None
-    """(16,) motor temperatures, degrees Celsius."""
+    """(16,) motor temperatures, degrees Celsius; None also where the hand does not measure them."""
     overruns: int = 0
     """Overruns of the control loop in a row."""
     disk_free_mb: float | None = None
-    log_error: str = ""
-    """Why the trial log ended early; empty while it is recorded."""
 
 
 Watch = Callable[["Watcher", Measurements, float, State], Iterator[Reason]]
@@ -270,8 +293,6 @@ def _loop(w: Watcher, m: Measurements, _: float, __: State) -> Iterator[Reason]:
         yield Reason(Fault.OVERRUN, f"the control loop overran {m.overruns} times in a row")
     if m.disk_free_mb is not None and m.disk_free_mb < w.limits.disk_free_mb:
         yield Reason(Fault.TRIAL_LOG, f"{m.disk_free_mb:.0f} MB are free on its disk (limit {w.limits.disk_free_mb:.0f} MB)")
-    if m.log_error:
-        yield Reason(Fault.TRIAL_LOG, m.log_error)
 
 
 def _tracking(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:

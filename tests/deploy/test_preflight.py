@@ -5,9 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dextrack_deploy import preflight
-from dextrack_deploy.preflight import Check
+from dextrack_deploy.arm.spec import load_arm
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.preflight import Check, TrialPreflight
+from dextrack_deploy.watches import Measurements, WatchLimits
 
 from dextrack.errors import InputError, RefusedError
+from dextrack.hands import load_hand
+from dextrack.references.reference import Reference
 from dextrack.rotations import from_hinges, multiply
 
 S = 1_000_000_000
@@ -83,8 +88,10 @@ def test_motors() -> None:
     assert verdicts(preflight.check_motors(names, [40, 41, 42], [5, 5, 5.1])) == [True, True]
     checks = preflight.check_motors(names, [40, 71, 42], [5, 5, 3.9])
     assert verdicts(checks) == [False, False] and "motor 1" in checks[0].what and "motor 2" in checks[1].what
-    assert verdicts(preflight.check_motors(names, [40, np.nan, 42], None)) == [False]
-    assert preflight.check_motors(names, None, None) == []
+    assert verdicts(preflight.check_motors(names, [40, np.nan, 42], None)) == [False, True]
+    unmeasured = preflight.check_motors(names, None, None)
+    assert verdicts(unmeasured) == [True, True]
+    assert [c.what for c in unmeasured] == ["motor temperature: not measured.", "motor voltage: not measured."]
 
 
 def test_calibrations() -> None:
@@ -108,3 +115,77 @@ def test_refusing_names_every_failed_check_and_passes_when_all_are_ok() -> None:
     assert "b broke. c broke." in caught.value.what and caught.value.remedy == "mend b."
     assert preflight.refusals(checks) == ["b broke. Remedy: mend b.", "c broke. Remedy: mend b."]
     preflight.refuse(checks[:1])
+
+
+ARM, HAND, CELL = load_arm("fr3"), load_hand("leap_right"), load_cell("twin")
+AGES = {"hand/joint_states": 0.15, "arm/joint_states": 0.15, "object_pose": 0.2}
+"""Older than a quiet machine makes them, and no reason to hold a trial: the watches allow 0.2 s, and 0.25 s for the object."""
+
+
+def trial(**changes: object) -> tuple[TrialPreflight, Measurements, float]:
+    """A trial with which nothing is wrong but for ``changes``, and when it was measured."""
+    theta = np.concatenate([[0.1, 0.0, 0.3, 0.0, 0.0, 0.0], HAND.rest])
+    place = np.array([0.1, 0.0, 0.05])
+    reference = Reference("ref", HAND.name, "box", NAMES, UP, np.tile(theta, (3, 1)), np.tile(place, (3, 1)), np.tile(UP, (3, 1)), np.zeros((3, 21, 3)))
+    now = NOW / S
+    values = {
+        "stamps": {name: now - age for name, age in AGES.items()},
+        "theta": theta,
+        "arm_q": np.array(CELL.arm.home),
+        "fingers": np.array(HAND.rest),
+        "object_position_w": place,
+        "object_quaternion_w": UP,
+        "temperature": np.full(16, 40.0),
+    }
+    check = TrialPreflight(ARM, HAND, reference, WatchLimits.of_cell(CELL, ARM, HAND, ()))
+    return check, Measurements(**{**values, **changes}), now
+
+
+def test_a_trial_begins_with_samples_as_old_as_the_watches_allow() -> None:
+    check, m, now = trial()
+    assert preflight.refusals(check.checks(m, now, running=True)) == []
+    assert check.limits.sensor_ages.keys() == AGES.keys()
+    for name, limit in check.limits.sensor_ages.items():
+        _, m, now = trial(stamps={**{n: now - a for n, a in AGES.items()}, name: now - limit - 0.01})
+        assert [r.split(" is ")[0] for r in preflight.refusals(check.checks(m, now))] == [name]
+
+
+def test_limits_of_a_cell_are_those_of_its_parts() -> None:
+    limits = WatchLimits.of_cell(CELL, ARM, HAND, ("velocity",))
+    assert limits.nodes == ("velocity",)
+    np.testing.assert_array_equal(limits.arm_velocity, ARM.velocity)
+    np.testing.assert_array_equal(limits.hand_lower[6:], HAND.lower)
+    np.testing.assert_array_equal(limits.hand_velocity[6:], HAND.velocity)
+    assert tuple(limits.workspace_lower_w) == CELL.workspace.lower_w and tuple(limits.workspace_upper_w) == CELL.workspace.upper_w
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"temperature": np.array([40.0] * 15 + [61.0])}, "motor 15 has 61 C"),
+        ({"fingers": None}, "the hand's joints were never read"),
+        ({"arm_q": np.full(7, 9.0)}, "fr3_joint1 at 9.000"),
+        ({"object_position_w": None}, "the object is not seen"),
+        ({"object_position_w": np.array([0.2, 0.0, 0.05])}, "10.0 cm from where the trial begins"),
+        ({"theta": None}, "the hand's state was never heard"),
+    ],
+)
+def test_what_is_wrong_with_a_trial_is_a_reason_against_it(changes: dict, reason: str) -> None:
+    check, m, now = trial(**changes)
+    found = preflight.refusals(check.checks(m, now, running=True))
+    assert len(found) == 1 and reason in found[0]
+
+
+def test_where_the_hand_is_matters_for_a_run_only_and_what_is_not_measured_is_said() -> None:
+    check, m, now = trial(theta=None, temperature=None)
+    found = check.checks(m, now)
+    assert preflight.refusals(found) == []
+    assert "motor temperature: not measured." in [c.what for c in found]
+
+
+def test_a_full_disk_is_a_reason_against_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    check, m, now = trial()
+    monkeypatch.setattr(preflight, "free_mb", lambda folder: 10.0)
+    assert "10 MB are free" in preflight.refusals(dataclasses.replace(check, folder=tmp_path).checks(m, now))[0]

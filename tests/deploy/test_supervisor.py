@@ -230,8 +230,8 @@ def test_a_supervisor_that_was_blind_holds(state: State) -> None:
 
 def test_a_log_that_ended_early_holds_the_trial() -> None:
     s = supervisor(State.RUN)
-    s.observe(good(0.0, log_error="the disk is full"), 0.0)
-    assert s.state is State.HOLD and "trial log: the disk is full" in s.status.reason
+    s.observe(good(0.0, errors={"recorder": "the disk is full"}), 0.0)
+    assert s.state is State.HOLD and "trial log: recorder reports: the disk is full" in s.status.reason
 
 
 def test_run_is_refused_while_the_object_is_lost() -> None:

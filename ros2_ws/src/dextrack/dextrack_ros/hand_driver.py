@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from dextrack_deploy import health
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.protocols import HandDriver
@@ -90,8 +91,9 @@ class HandDriverNode(CellNode):
         if not self.status().may_move and self._guard.report().state in (GuardState.ENGAGING, GuardState.TRACKING):
             self._guard.hold()
         report = self._guard.tick()
-        self.health(report.state.value, clamped=list(report.clamped), slowed=list(report.slowed), refused=report.refused, holds=report.holds)
         r = self._driver.read()
+        done = {"clamped": list(report.clamped), "slowed": list(report.slowed), "refused": report.refused, "holds": report.holds}
+        self.health(report.state.value, **done, **health.of_hand(r))
         self.publish("hand/joint_states", messages.joint_state(r.stamp, self._hand.finger_joints, r.position, r.velocity, r.current))
 
 

@@ -114,8 +114,8 @@ class TrialLogWriter:
         }
 
     def free_mb(self) -> float:
-        """Free disk space where the log lies, MB; 0 once a write has failed."""
-        return 0.0 if self.broken else shutil.disk_usage(self._folder).free / _MB
+        """Free disk space where the log lies, MB."""
+        return shutil.disk_usage(self._folder).free / _MB
 
     def write(self, topic: str, stamp: int, data: bytes) -> None:
         """Record ``data`` (serialized) of ``topic``, received at ``stamp`` (ns). A broken or closed log ignores it."""

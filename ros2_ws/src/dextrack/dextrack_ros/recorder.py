@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from dextrack_deploy import graph
+from dextrack_deploy import graph, health
 
 from dextrack.errors import RefusedError
 from dextrack_ros.log_writer import TrialLogWriter
@@ -64,8 +64,10 @@ class Recorder(CellNode):
     def _tell(self) -> None:
         """Say how the log is; the supervisor holds the trial where it ended early."""
         if self._log is not None:
-            broken = f"the trial log ended early: {self._log.broken}" if self._log.broken else ""
-            self.health(broken or "recording", disk_free_mb=round(self._log.free_mb(), 1), messages=self._log.messages)
+            self.health("recording", messages=self._log.messages, **health.of_log(self._log.free_mb()))
+            if self._log.broken:
+                # An error of its own, until the log is closed: no callback that works again mends it.
+                self.fail("the log ended early", self._log.broken)
 
 
 def main() -> int:

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from dextrack_deploy import graph, preflight
 from dextrack_deploy.arm.spec import load_arm
-from dextrack_deploy.cell import CellConfig, load_cell
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.health import measured
 from dextrack_deploy.status import State
 from dextrack_deploy.supervisor import Event, Supervisor
 from dextrack_deploy.trial import EventLog, TrialFolder
@@ -28,12 +28,8 @@ from dextrack_ros.placed import placed_reference
 
 OBSERVE_PERIOD = 1.0 / 30.0
 """Seconds between two looks at the measurements."""
-_SENSOR_AGES = {"hand/joint_states": 0.1, "arm/joint_states": 0.1, "object_pose": 0.25}
-_CLOCK_AHEAD_S = 0.05
 _ENDS = {State.APPROACH: Event.ARRIVED, State.RUN: Event.FINISHED, State.RETREAT: Event.HOME}
 """What it means that the controller is done in a state."""
-_WRIST_MPS, _WRIST_RADPS = 2.0, 8.0
-"""Limits of the wrist: above what an FR3 flange does (1.7 m/s), far below what a wrong sample makes."""
 WATCHED = graph.Parameter("watched", "", "Nodes whose heartbeat is watched, joined by commas; empty: every node of the graph.")
 
 
@@ -44,6 +40,7 @@ class SupervisorNode(CellNode):
         """Join the graph and offer the operator's services."""
         super().__init__("supervisor", (WATCHED,))
         self._supervisor: Supervisor | None = None
+        self._preflight: preflight.TrialPreflight | None = None
         self._events: EventLog | None = None
         self._logged = 0
         self._heard_nodes: dict[str, float] = {}
@@ -63,17 +60,18 @@ class SupervisorNode(CellNode):
     def configure(self) -> None:
         """Take limits from the cell, and where the trial begins from the placed reference."""
         cell = load_cell(self.value("cell"))
-        self._reference = placed_reference(self.value("placed"))
+        reference, trial = placed_reference(self.value("placed")), self.value("trial")
         self._arm, self._hand = load_arm(cell.arm.model), load_hand(cell.hand.model)
         self._joint_names = self._hand.joint_names
         names = tuple(n for n in self.value("watched").split(",") if n) or tuple(n.name for n in graph.NODES)
         self._watched = tuple(n for n in names if n != self.get_name())
-        watcher = Watcher(self._limits(cell), self._joint_names, self._arm.joint_names)
-        self._supervisor = Supervisor(watcher)
+        limits = WatchLimits.of_cell(cell, self._arm, self._hand, self._watched)
+        self._supervisor = Supervisor(Watcher(limits, self._joint_names, self._arm.joint_names))
+        self._preflight = preflight.TrialPreflight(self._arm, self._hand, reference, limits, Path(trial) if trial else None)
         self._forget()
         self._logged = 0
-        if self.value("trial"):
-            self._events = EventLog(TrialFolder(Path(self.value("trial"))).events)
+        if trial:
+            self._events = EventLog(TrialFolder(Path(trial)).events)
 
     def activate(self) -> None:
         """Every other node is active already: the cell is configured."""
@@ -95,17 +93,7 @@ class SupervisorNode(CellNode):
         """Close the events."""
         if self._events is not None:
             self._events.close()
-        self._events = self._supervisor = None
-
-    def _limits(self, cell: CellConfig) -> WatchLimits:
-        hand, arm = self._hand, self._arm
-        lower, upper = hand.limits()
-        velocity = np.concatenate([np.full(3, _WRIST_MPS), np.full(3, _WRIST_RADPS), hand.velocity])
-        return WatchLimits(
-            arm.lower, arm.upper, arm.velocity, lower, upper, velocity,
-            workspace_lower_w=np.array(cell.workspace.lower_w), workspace_upper_w=np.array(cell.workspace.upper_w),
-            nodes=self._watched,
-        )  # fmt: skip
+        self._events = self._supervisor = self._preflight = None
 
     # Requests.
 
@@ -113,58 +101,48 @@ class SupervisorNode(CellNode):
         """Answer a request of the operator: whether it is accepted, and why not."""
         if self._supervisor is None or not self.active:
             return False, f"{event.value} is not possible: the supervisor is not active"
-        refusals = preflight.refusals(self._preflight(event)) if event in (Event.APPROACH, Event.RUN) else []
-        decision = self._supervisor.request(event, time.time(), refusals)
-        self._log("request", event=event.value, accepted=decision.accepted, reason=decision.reason)
+        checks = self._checks(event) if event in (Event.APPROACH, Event.RUN) else []
+        decision = self._supervisor.request(event, time.time(), preflight.refusals(checks))
+        self._log("request", event=event.value, accepted=decision.accepted, reason=decision.reason, checks=[c.what for c in checks])
         if not decision.accepted:
             self.get_logger().warning(decision.reason)
         self._tell()
         return decision.accepted, decision.reason
 
-    def _preflight(self, event: Event) -> list[preflight.Check]:
+    def _checks(self, event: Event) -> list[preflight.Check]:
         """What must be right before the cell may move."""
-        now, m = time.time_ns(), self._measured
-        position, quaternion = self._object or (None, None)
-        checks = preflight.check_sensors(self._stamps, now, _SENSOR_AGES) + preflight.check_clocks(self._stamps, now, _CLOCK_AHEAD_S)
-        checks += preflight.check_joints("arm", self._arm.joint_names, m.get("arm_q"), self._arm.lower, self._arm.upper)
-        hand = self._hand
-        checks += preflight.check_joints("hand", hand.finger_joints, self._fingers, hand.lower, hand.upper, margin=0.1)
-        reference = self._reference
-        checks += preflight.check_object(position, quaternion, reference.object_position_w[0], reference.object_quaternion_w[0])
-        if self.value("trial"):
-            checks += preflight.check_disk(Path(self.value("trial")))
-        if event is Event.RUN and m.get("theta") is not None:
-            checks += preflight.check_start(self._joint_names, m["theta"], reference.hand[0])
-        return checks
+        assert self._preflight is not None
+        return self._preflight.checks(self._measurements(), time.time(), running=event is Event.RUN)
 
     def _against(self) -> list[str]:
         """What an approach would be refused for now, for the operator to see before asking."""
         # Stricter than the watch: a node whose heartbeat is late now would end the motion that is about to begin.
         now, limit = time.time(), graph.HEARTBEAT_DEADLINE / 2.0
         silent = [f"node {n} is silent" for n in self._watched if now - self._heard_nodes.get(n, 0.0) > limit]
-        return silent + [f"{n} reports: {e}" for n, e in self._reported.items() if e] + preflight.refusals(self._preflight(Event.APPROACH))
+        return silent + [f"{n} reports: {e}" for n, e in self._reported.items() if e] + preflight.refusals(self._checks(Event.APPROACH))
 
     # Measurements.
 
     def _forget(self) -> None:
         self._measured: dict[str, Any] = {}
-        self._stamps: dict[str, int] = {}
+        self._stamps: dict[str, float] = {}
         self._finished, self._ticks = False, (0, 0)
-        self._object: tuple[np.ndarray, np.ndarray] | None = None
-        self._fingers: np.ndarray | None = None
+
+    def _measurements(self) -> Measurements:
+        return Measurements(stamps=dict(self._stamps), heard=dict(self._heard_nodes), errors=dict(self._reported), **self._measured)
 
     def _hear_object(self, message: PoseStamped) -> None:
-        self._stamps["object_pose"], position, quaternion = messages.from_pose(message)
-        self._object = (position, quaternion)
-        self._measured["object_position_w"] = position
+        stamp, position, quaternion = messages.from_pose(message)
+        self._stamps["object_pose"] = stamp * 1e-9
+        self._measured.update(object_position_w=position, object_quaternion_w=quaternion)
 
     def _hear_hand(self, message: JointState) -> None:
-        self._stamps["hand/joint_states"] = messages.from_time(message.header.stamp)
-        self._fingers = messages.positions(message, self._hand.finger_joints)
+        self._stamps["hand/joint_states"] = messages.from_time(message.header.stamp) * 1e-9
+        self._measured["fingers"] = messages.positions(message, self._hand.finger_joints)
         self._measured["current"] = messages.efforts(message, self._hand.finger_joints)
 
     def _hear_arm(self, message: JointState) -> None:
-        self._stamps["arm/joint_states"] = messages.from_time(message.header.stamp)
+        self._stamps["arm/joint_states"] = messages.from_time(message.header.stamp) * 1e-9
         self._measured.update(arm_q=messages.positions(message, self._arm.joint_names), arm_dq=messages.velocities(message, self._arm.joint_names))
 
     def _hear_state(self, message: JointState) -> None:
@@ -189,20 +167,15 @@ class SupervisorNode(CellNode):
             if status.name == self.get_name():
                 continue
             self._heard_nodes[status.name] = time.time()
-            if status.name == "recorder":
-                free = messages.from_status(status).get("disk_free_mb")
-                self._measured["disk_free_mb"] = None if free is None else float(free)
-            else:
-                self._reported[status.name] = status.message if status.level == DiagnosticStatus.ERROR else ""
+            self._reported[status.name] = status.message if status.level == DiagnosticStatus.ERROR else ""
+            self._measured.update(measured(status.name, messages.from_status(status)))
 
     # The cell.
 
     def _observe(self) -> None:
         assert self._supervisor is not None
-        stamps = {name: stamp * 1e-9 for name, stamp in self._stamps.items()}
-        measurements = Measurements(stamps=stamps, heard=dict(self._heard_nodes), errors=dict(self._reported), **self._measured)
         before = self._supervisor.status
-        self._supervisor.observe(measurements, time.time())
+        self._supervisor.observe(self._measurements(), time.time())
         if self._supervisor.status != before:
             self._tell()
 
