@@ -6,11 +6,13 @@ World frame: right-handed, z up, origin on the table top. Quaternions are wxyz. 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dextrack.errors import InputError
+from dextrack_deploy.drivers.registry import ARM_DRIVERS, HAND_DRIVERS, OBJECT_POSE_SOURCES
 
 Floats = NDArray[np.float64]
 Vector3 = tuple[float, float, float]
@@ -20,12 +22,6 @@ ARMS = ("fr3",)
 """Arms that DexTrack has a model of."""
 HANDS = ("leap_right",)
 """Hands that a cell can carry."""
-ARM_DRIVERS = ("twin", "franka")
-"""Names of the arm drivers that a cell may ask for."""
-HAND_DRIVERS = ("twin", "leap")
-"""Names of the hand drivers that a cell may ask for."""
-POSE_SOURCES = ("twin",)
-"""Names of the sources of the object's pose that a cell may ask for."""
 
 
 def _refuse(field: str, what: str, remedy: str) -> InputError:
@@ -43,7 +39,7 @@ def _check_unit(field: str, q: Quaternion) -> None:
         raise _refuse(field, f"has length {np.linalg.norm(q):.4f}, not 1", "give a unit quaternion in the order w x y z.")
 
 
-def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+def _check_choice(field: str, value: str, choices: Collection[str]) -> None:
     if value not in choices:
         raise _refuse(field, f"is {value!r}", f"choose one of: {', '.join(choices)}.")
 
@@ -154,17 +150,17 @@ class Drivers:
     """Which driver stands behind each device."""
 
     arm: str
-    """One of ``ARM_DRIVERS``."""
+    """One of ``registry.ARM_DRIVERS``."""
     hand: str
-    """One of ``HAND_DRIVERS``."""
+    """One of ``registry.HAND_DRIVERS``."""
     object_pose: str
-    """One of ``POSE_SOURCES``."""
+    """One of ``registry.OBJECT_POSE_SOURCES``."""
 
     def __post_init__(self) -> None:
         """Refuse drivers that there are not."""
         _check_choice("drivers.arm", self.arm, ARM_DRIVERS)
         _check_choice("drivers.hand", self.hand, HAND_DRIVERS)
-        _check_choice("drivers.object_pose", self.object_pose, POSE_SOURCES)
+        _check_choice("drivers.object_pose", self.object_pose, OBJECT_POSE_SOURCES)
 
 
 @dataclasses.dataclass(frozen=True)

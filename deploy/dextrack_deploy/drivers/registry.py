@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+import importlib
+from collections.abc import Mapping
+from typing import Any
 
 from dextrack.errors import InputError
-from dextrack_deploy.drivers import twin
 from dextrack_deploy.drivers.protocols import ArmDriver, HandDriver, ObjectPoseSource
 
-HAND_DRIVERS: Mapping[str, Callable[[str], HandDriver]] = {"twin": twin.TwinHand}
-"""Name -> function of the device's address (for the twin: its endpoint) that connects to it."""
-ARM_DRIVERS: Mapping[str, Callable[[str], ArmDriver]] = {"twin": twin.TwinArm}
+# Classes by their place and not by themselves: a cell configuration is checked against the names, and that must not load every device's libraries.
+HAND_DRIVERS: Mapping[str, str] = {"twin": "dextrack_deploy.drivers.twin:TwinHand"}
+"""Name -> ``module:class``; the class takes the device's address (for the twin: its endpoint) and connects to it."""
+ARM_DRIVERS: Mapping[str, str] = {"twin": "dextrack_deploy.drivers.twin:TwinArm"}
 """Likewise for arms."""
-OBJECT_POSE_SOURCES: Mapping[str, Callable[[str], ObjectPoseSource]] = {"twin": twin.TwinCamera}
+OBJECT_POSE_SOURCES: Mapping[str, str] = {"twin": "dextrack_deploy.drivers.twin:TwinCamera"}
 """Likewise for what sees the object."""
-
-_Driver = TypeVar("_Driver")
 
 
 def open_hand(name: str, address: str) -> HandDriver:
@@ -26,20 +25,24 @@ def open_hand(name: str, address: str) -> HandDriver:
         InputError: no such driver.
         DriverError: the device does not answer.
     """
-    return _find(HAND_DRIVERS, "hand driver", name)(address)
+    driver: HandDriver = _find(HAND_DRIVERS, "hand driver", name)(address)
+    return driver
 
 
 def open_arm(name: str, address: str) -> ArmDriver:
     """Connect to the arm at ``address`` through driver ``name``; raises as ``open_hand``."""
-    return _find(ARM_DRIVERS, "arm driver", name)(address)
+    driver: ArmDriver = _find(ARM_DRIVERS, "arm driver", name)(address)
+    return driver
 
 
 def open_object_pose_source(name: str, address: str) -> ObjectPoseSource:
     """Connect to the camera at ``address`` through driver ``name``; raises as ``open_hand``."""
-    return _find(OBJECT_POSE_SOURCES, "object pose source", name)(address)
+    source: ObjectPoseSource = _find(OBJECT_POSE_SOURCES, "object pose source", name)(address)
+    return source
 
 
-def _find(table: Mapping[str, Callable[[str], _Driver]], kind: str, name: str) -> Callable[[str], _Driver]:
+def _find(table: Mapping[str, str], kind: str, name: str) -> Any:
     if name not in table:
         raise InputError("%s %r is not known." % (kind, name), remedy="choose one of: %s." % ", ".join(sorted(table)))
-    return table[name]
+    module, _, driver = table[name].partition(":")
+    return getattr(importlib.import_module(module), driver)

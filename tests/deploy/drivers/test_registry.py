@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -25,3 +28,16 @@ def test_the_shipped_cell_s_drivers_exist() -> None:
 def test_an_address_that_is_none_is_a_driver_error() -> None:
     with pytest.raises(DriverError, match="no endpoint"):
         registry.open_hand("twin", "/dev/ttyUSB0")
+
+
+@pytest.mark.parametrize("table", [registry.HAND_DRIVERS, registry.ARM_DRIVERS, registry.OBJECT_POSE_SOURCES])
+def test_every_driver_that_is_offered_is_there(table: dict[str, str]) -> None:
+    for place in table.values():
+        module, name = place.split(":")
+        driver = getattr(importlib.import_module(module), name)
+        assert callable(driver.read) and callable(driver.close)
+
+
+def test_reading_a_cell_loads_no_device_s_libraries() -> None:
+    code = "import sys; from dextrack_deploy.cell import load_cell; load_cell('twin'); print(sorted({'zmq', 'msgpack', 'mujoco'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
