@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import DexTrackError, InputError
 from dextrack.objects import ObjectSpec
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
 from dextrack_deploy.cell import CellConfig, load_cell
+from dextrack_deploy.placed import load_placed
 from dextrack_deploy.status import State
 from dextrack_deploy.trial import TrialFolder, TrialOutcome
 from dextrack_deploy.trial_log import TrialData, read_trial
@@ -102,12 +102,7 @@ def _placed(folder: Path, task: dict[str, Any]) -> Reference | Demonstration:
     path = next((p for p in (*named, folder / "placed.npz", folder / "placed.h5") if p.is_file()), None)
     if path is None:
         raise InputError(f"{folder}: the placed reference is missing.", remedy="report on a folder that `dextrack track` wrote.")
-    if path.suffix != ".h5":
-        return Reference.load(path)
-    names = store.names(path)
-    if len(names) != 1:
-        raise InputError(f"{path}: it holds {len(names)} demonstrations, not one.", remedy="run the trial again.")
-    return store.load(path, names[0])
+    return load_placed(str(path))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

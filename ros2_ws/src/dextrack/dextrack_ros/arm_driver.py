@@ -11,6 +11,7 @@ from dextrack_deploy.cell import load_cell
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.protocols import ArmDriver
 from dextrack_deploy.drivers.registry import open_arm
+from dextrack_deploy.placed import load_arm_path, placed_reference
 from dextrack_deploy.status import Reaction, State, Status
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
@@ -20,7 +21,6 @@ from dextrack.hands.spec import WRIST_JOINTS
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import ADDRESS, CellNode, run
-from dextrack_ros.placed import load_arm_path, placed_reference
 
 ENGAGING_VELOCITY = 0.5
 """Speed of a joint while it catches up with its first target, rad/s."""

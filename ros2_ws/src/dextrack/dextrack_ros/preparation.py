@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 from dextrack_deploy import graph
 from dextrack_deploy.cell import CellConfig, cell_names, load_cell
+from dextrack_deploy.placed import arm_path_file
 from dextrack_deploy.placement import place
 from dextrack_deploy.trial import TrialFolder
 
@@ -28,7 +29,6 @@ from dextrack.files import digest, replacing, write_json
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
-from dextrack_ros.placed import arm_path_file
 
 PARAMETERS_FILE = "parameters.yaml"
 """The nodes' parameters in a trial folder, as ROS 2 reads them."""

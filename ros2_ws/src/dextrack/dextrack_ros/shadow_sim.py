@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from dextrack_deploy.cell import load_cell
+from dextrack_deploy.placed import placed_reference
 from dextrack_deploy.shadow import ShadowSimulator
 from dextrack_deploy.status import State
 from sensor_msgs.msg import JointState
@@ -12,7 +13,6 @@ from sensor_msgs.msg import JointState
 from dextrack.hands import load_hand
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
-from dextrack_ros.placed import placed_reference
 
 
 class ShadowSimNode(CellNode):

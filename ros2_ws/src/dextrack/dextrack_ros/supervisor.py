@@ -12,6 +12,7 @@ from dextrack_deploy import graph, preflight
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.health import measured
+from dextrack_deploy.placed import placed_reference
 from dextrack_deploy.status import State
 from dextrack_deploy.supervisor import Event, Supervisor
 from dextrack_deploy.trial import EventLog, TrialFolder
@@ -24,7 +25,6 @@ from std_msgs.msg import String
 from dextrack.hands import load_hand
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
-from dextrack_ros.placed import placed_reference
 
 OBSERVE_PERIOD = 1.0 / 30.0
 """Seconds between two looks at the measurements."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from dextrack_deploy.placed import placed_reference
 from dextrack_deploy.twin.link import TwinClient
 from dextrack_deploy.twin.process import TwinProcess
 
@@ -12,7 +13,6 @@ from dextrack.files import write_json
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages, realtime
 from dextrack_ros.node import CellNode, run
-from dextrack_ros.placed import placed_reference
 
 
 class TwinNode(CellNode):

@@ -9,6 +9,7 @@ from dextrack_deploy.arm.kinematics import ArmKinematics
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.hand_state import HandStateEstimator
+from dextrack_deploy.placed import placed_reference
 from dextrack_deploy.velocities import PoseDifference
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
@@ -16,7 +17,6 @@ from sensor_msgs.msg import JointState
 from dextrack.hands import load_hand
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
-from dextrack_ros.placed import placed_reference
 
 
 class VelocityNode(CellNode):
