@@ -78,8 +78,11 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 # Not editable: an ament package is found through its entry in the ament index, which only a real install writes.
+# Built from a clean copy: setuptools packs whatever an earlier build left in build/, modules that are long gone too.
 $(ROS_STAMP): $(STAMP) $(ROS_FILES)
 	@if [ -f $(ROS_PACKAGE)/setup.py ]; then \
-	    $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./$(ROS_PACKAGE); \
+	    copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+	    tar -C $(ROS_PACKAGE) --exclude=./build --exclude='*.egg-info' --exclude=__pycache__ -cf - . | tar -C "$$copy" -xf -; \
+	    $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall "$$copy"; \
 	fi
 	@touch $@

@@ -31,8 +31,9 @@ def test_manifest_is_one_that_colcon_takes_for_ament_python(package: Path) -> No
 def test_pip_installs_it_and_registers_it_in_the_ament_index(package: Path, tmp_path: Path) -> None:
     source, prefix = tmp_path / "source", tmp_path / "prefix"
     shutil.copytree(package, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--prefix", str(prefix), str(source)]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--prefix", str(prefix)]
+    # Without the last option pip would first remove the package from the environment that the tests run in.
+    subprocess.run([*command, "--ignore-installed", str(source)], check=True, capture_output=True)
     look = "from ament_index_python.packages import get_package_share_directory as find; print(find('dextrack'))"
     out = subprocess.run([sys.executable, "-c", look], env={**os.environ, "AMENT_PREFIX_PATH": str(prefix)}, capture_output=True, text=True, check=True).stdout
     share = Path(out.strip())
@@ -87,6 +88,36 @@ def test_the_launch_file_declares_every_argument_of_the_graph_with_a_description
     assert "LAUNCH_ARGUMENTS" in names
     assert all(a.description for a in graph.LAUNCH_ARGUMENTS)
     assert {"cell", "reference", "mode", "hand", "record", "dry_run"} <= {a.name for a in graph.LAUNCH_ARGUMENTS}
+
+
+def test_the_readme_describes_the_arguments_in_the_same_words(package: Path) -> None:
+    text = (package.parents[2] / "README.md").read_text()
+    section = text[text.index("## On a robot") :].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [[f"`{a.name}`", f"`{a.default}`" if a.default else "", a.description] for a in graph.LAUNCH_ARGUMENTS]
+
+
+def test_make_installs_no_module_that_an_earlier_build_left(package: Path, tmp_path: Path) -> None:
+    """The recipe of the Makefile, on a copy of the package in which a build lies that is older than the package."""
+    root = tmp_path / "checkout"
+    shutil.copytree(package, root / "ros2_ws" / "src" / "dextrack", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    shutil.copy(package.parents[2] / "Makefile", root)
+    stale = root / "ros2_ws" / "src" / "dextrack" / "build" / "lib" / "dextrack_ros"
+    stale.mkdir(parents=True)
+    (stale / "long_gone.py").touch()
+    venv = root / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", str(venv)], check=True)
+    # pip, setuptools and the rest are those of this environment; what is installed goes into the new one.
+    site = next(venv.glob("lib/python*/site-packages"))
+    (site / "outer.pth").write_text("\n".join(p for p in sys.path if p.endswith("site-packages")))
+    for name in ("pyproject.toml", "constraints.txt", "apt-packages.txt"):
+        (root / name).touch()
+    for stamp in (".apt-checked", ".installed"):
+        (venv / stamp).touch()
+    done = subprocess.run(["make", "-C", str(root), "setup", "SKIP_APT=1", f"PYTHON={sys.executable}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    installed = {p.name for p in (site / "dextrack_ros").glob("*.py")}
+    assert installed == {p.name for p in (package / "dextrack_ros").glob("*.py")}
 
 
 def test_sources_and_names_are_told_apart(tmp_path: Path) -> None:
