@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from dextrack_deploy import report_page
 from dextrack_deploy.cli.report import main
+from dextrack_deploy.placement.transform import sample, slow_rows
 from dextrack_deploy.report import write_report
 from dextrack_deploy.trial import TrialOutcome
 
@@ -60,6 +61,20 @@ def test_a_good_trial(made_trial) -> None:
     assert "✔ Passed" in page
     assert page.count("<img") == 18
     assert page.count("<svg") == 5
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.8])
+def test_a_slowed_down_trial_is_laid_over_the_slowed_down_reference(made_trial, no_pictures: None, factor: float) -> None:
+    """A stretched reference is sampled at the control period again, so its frames are the trial's: the figures are those of the quick trial."""
+    quick = made_trial.reference
+    made_trial.reference = sample(quick, slow_rows(quick.n_steps, factor))
+    assert made_trial.reference.time_scale == pytest.approx(factor) and made_trial.reference.period == quick.period
+    value = write_report(made_trial.write())
+    assert value["frames"] == {"reached": round(120 * factor) + 1, "of": round(120 * factor) + 1}
+    assert (value["verdict"]["lifted"]["state"], value["verdict"]["held"]["state"]) == ("passed", "passed")
+    # Off by what the trial was made to be off, and not by a frame: at these speeds the object moves 1.7 mm in one, and turns by 0.002 rad.
+    assert value["t_err_m"] == pytest.approx(0.01, abs=1e-5) and value["r_err_rad"] == pytest.approx(0.0, abs=1e-4)
+    assert value["e_wrist"] == pytest.approx(0.5 * 0.004, abs=1e-5)
 
 
 def test_timing_is_that_of_the_log(made_trial, no_pictures: None) -> None:
