@@ -94,9 +94,14 @@ class HandMount:
     """Thickness of the plate between flange and hand, m. It is drawn and weighed; ``position_f`` already contains it."""
     plate_mass: float = 0.1
     """Mass of that plate with its screws, kg."""
+    lag_s: float = 0.0
+    """Time by which the hand's own position loop trails a moving target, s: targets run ahead of the shadow simulator's joints by this times
+    their velocity. 0 is the paper's loop, which takes the hand to reach a command at once; kv / kp of the motors is what they really take."""
 
     def __post_init__(self) -> None:
         """Refuse an unknown hand or a mount that is no rigid transform of plausible size."""
+        if not 0.0 <= self.lag_s <= 0.3:
+            raise _refuse("hand.lag_s", "is not between 0 and 0.3 s", "give seconds; 0.05 is a LEAP at the gains of the paper.")
         _check_choice("hand.model", self.model, HANDS)
         _check_numbers("hand.position_f", self.position_f, 3)
         _check_unit("hand.quaternion_f", self.quaternion_f)

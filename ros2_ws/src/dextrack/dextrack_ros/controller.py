@@ -19,6 +19,7 @@ from dextrack_deploy.status import State, Status
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 
+from dextrack.errors import RefusedError
 from dextrack.hands import load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import CONTROL_PERIOD
@@ -27,6 +28,8 @@ from dextrack_ros.node import CellNode, run
 
 _EARLIEST_S, _LATEST_S = 0.5 * CONTROL_PERIOD, 1.25 * CONTROL_PERIOD
 """A tick begins no sooner after the one before, and no later where the clock has to begin it."""
+_FIRST_SAMPLES_S = 3.0
+"""The first joint states may take this long after the node became active, s."""
 
 
 class ControllerNode(CellNode):
@@ -76,6 +79,12 @@ class ControllerNode(CellNode):
             self._sequence.enter(status.state, self._measured)
 
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:
+        """The newest arm and finger positions. Streams are found one after the other, so the planner's thread may wait for the first samples."""
+        deadline = time.monotonic() + _FIRST_SAMPLES_S
+        while not {"arm/joint_states", "hand/joint_states"} <= self._newest.keys():
+            if time.monotonic() > deadline:
+                raise RefusedError("controller: arm or hand have not said where they are.", remedy="check that both drivers are active.")
+            time.sleep(CONTROL_PERIOD)
         arm, hand = self._newest["arm/joint_states"], self._newest["hand/joint_states"]
         assert isinstance(arm, JointState) and isinstance(hand, JointState)
         return messages.positions(arm, self._arm_joints), messages.positions(hand, self._finger_joints)

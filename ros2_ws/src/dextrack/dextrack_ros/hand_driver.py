@@ -10,6 +10,7 @@ from dextrack_deploy.cell import load_cell
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.protocols import HandDriver
 from dextrack_deploy.drivers.registry import open_hand
+from dextrack_deploy.hand_command import ahead
 from dextrack_deploy.status import Reaction, State, Status
 from sensor_msgs.msg import JointState
 
@@ -34,6 +35,7 @@ class HandDriverNode(CellNode):
         self._driver: HandDriver | None = None
         self._guard: DeadlineGuard | None = None
         self._power = "full"
+        self._lag = 0.0
         self.hear("shadow/joint_states", lambda m: self._command(m, State.RUN))
         self.hear("motion/joint_targets", lambda m: self._command(m, State.APPROACH, State.RETREAT))
 
@@ -42,6 +44,7 @@ class HandDriverNode(CellNode):
         cell = load_cell(self.value("cell"))
         self._hand = load_hand(cell.hand.model)
         self._driver = open_hand(cell.drivers.hand, self.value("address"))
+        self._lag = cell.hand.lag_s
 
     def activate(self) -> None:
         """Begin to read; nothing is sent before the first target."""
@@ -82,7 +85,11 @@ class HandDriverNode(CellNode):
         if self._guard is None or self._hand is None or self.status().state not in states or self.value("dry_run"):
             return
         stamp = messages.from_time(message.header.stamp)
-        self._guard.command(messages.positions(message, self._hand.finger_joints), stamp)
+        targets = messages.positions(message, self._hand.finger_joints)
+        velocity = messages.velocities(message, self._hand.finger_joints)
+        if State.RUN in states and velocity is not None:
+            targets = ahead(targets, velocity, self._lag)
+        self._guard.command(targets, stamp)
         if State.RUN in states:
             self.note("hand_command", stamp)
 
