@@ -65,7 +65,25 @@ class _Samples:
         return self.valid and self.stamp_ns is not None and now_ns - self.stamp_ns <= self.hold_s * NANOSECONDS
 
 
-class FiniteDifference:
+class _Difference:
+    """What a velocity says of the samples that it came from."""
+
+    def __init__(self, max_gap_s: float, hold_s: float) -> None:
+        self._samples = _Samples(max_gap_s, hold_s)
+
+    @property
+    def valid(self) -> bool:
+        """Whether the newest velocity is a difference: False before the second sample and after a gap."""
+        return self._samples.valid
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples that were duplicates, out_of_order, after gaps, not_finite."""
+        s = self._samples
+        return {"duplicates": s.duplicates, "out_of_order": s.out_of_order, "gaps": s.gaps, "not_finite": s.not_finite}
+
+
+class FiniteDifference(_Difference):
     """Velocity of a vector, component by component: joint positions, or a point."""
 
     def __init__(self, size: int, max_gap_s: float = 0.1, hold_s: float = 0.1) -> None:
@@ -74,8 +92,8 @@ class FiniteDifference:
         Raises:
             InputError: a time is not positive.
         """
+        super().__init__(max_gap_s, hold_s)
         self.size = size
-        self._samples = _Samples(max_gap_s, hold_s)
         self._values: Floats | None = None
         self._velocity = np.zeros(size)
 
@@ -105,18 +123,8 @@ class FiniteDifference:
         self._values = None
         self._velocity = np.zeros(self.size)
 
-    @property
-    def valid(self) -> bool:
-        """Whether the newest velocity is a difference: False before the second sample and after a gap."""
-        return self._samples.valid
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Samples that were duplicates, out_of_order, after gaps, not_finite."""
-        return _counts(self._samples)
-
-
-class PoseDifference:
+class PoseDifference(_Difference):
     """Linear and angular velocity of a body, both in the world frame."""
 
     def __init__(self, max_gap_s: float = 0.1, hold_s: float = 0.1) -> None:
@@ -125,7 +133,7 @@ class PoseDifference:
         Raises:
             InputError: a time is not positive.
         """
-        self._samples = _Samples(max_gap_s, hold_s)
+        super().__init__(max_gap_s, hold_s)
         self._pose: tuple[Floats, Floats] | None = None
         self._twist = (np.zeros(3), np.zeros(3))
 
@@ -164,17 +172,3 @@ class PoseDifference:
         self._samples.reset()
         self._pose = None
         self._twist = (np.zeros(3), np.zeros(3))
-
-    @property
-    def valid(self) -> bool:
-        """Whether the newest velocity is a difference: False before the second sample and after a gap."""
-        return self._samples.valid
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Samples that were duplicates, out_of_order, after gaps, not_finite."""
-        return _counts(self._samples)
-
-
-def _counts(s: _Samples) -> dict[str, int]:
-    return {"duplicates": s.duplicates, "out_of_order": s.out_of_order, "gaps": s.gaps, "not_finite": s.not_finite}
