@@ -62,3 +62,17 @@ def test_every_topic_of_the_graph_has_a_message_class_and_a_profile(topic: graph
 
     assert messages.message_class(topic.type).__name__ == topic.type.rpartition("/")[2]
     assert messages.qos(topic.qos).depth == graph.QOS[topic.qos].depth
+
+
+def test_of_a_stamp_that_passes_a_stage_twice_the_first_time_is_noted() -> None:
+    from dextrack_ros import messages
+    from dextrack_ros.latency import StageLog
+
+    log = StageLog()
+    log.add("target", 5, 100)
+    log.add("target", 5, 200)
+    log.add("target", 6, 300)
+    log.add("shadow", 5, 150)
+    assert len(log) == 3
+    assert {s.name: messages.from_status(s) for s in log.take()} == {"target": {"5": "100", "6": "300"}, "shadow": {"5": "150"}}
+    assert len(log) == 0 and log.take() == []

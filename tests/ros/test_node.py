@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -75,6 +76,32 @@ def test_a_refused_transition_gives_its_reason_in_the_heartbeat(start: Start, ob
     assert not node.change(CONFIGURE) and node.state == "unconfigured"
     assert spin(observer, lambda: heard[-1].level == b"\x02")
     assert "trial is empty" in heard[-1].message and "Remedy" in heard[-1].message
+
+
+def test_a_log_that_ends_early_is_an_error_in_the_heartbeat(start: Start, observer: object, spin: Spin, tmp_path: Path) -> None:
+    from dextrack_ros import messages
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        heard = []
+        observer.create_subscription(messages.message_class("diagnostic_msgs/msg/DiagnosticArray"), "/diagnostics", lambda m: heard.extend(m.status), 10)
+        process = start("dextrack_ros.recorder", "--ros-args", "-p", f"trial:={disk}", "-p", "min_free_mb:=10.0")
+        node = Remote(observer, spin, "recorder")
+        assert node.change(CONFIGURE) and node.change(ACTIVATE)
+        assert spin(observer, lambda: bool(heard) and heard[-1].message == "recording")
+        (disk / "filler").write_bytes(bytes(12_000_000))
+        assert spin(observer, lambda: heard[-1].level == b"\x02")
+        assert "the log ended early" in heard[-1].message and "MB are free" in heard[-1].message
+        # It stays an error although every callback works.
+        count = len(heard)
+        assert spin(observer, lambda: len(heard) > count + 12) and {s.level for s in heard[count:]} == {b"\x02"}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10.0) == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)

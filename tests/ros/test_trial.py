@@ -111,6 +111,9 @@ def test_a_trial_finishes_and_goes_home(track: Callable[..., Trial]) -> None:
     states = [e["after"] for e in trial.events() if e["kind"] == "state"]
     assert states == ["IDLE", "APPROACH", "READY", "RUN", "HOLD", "RETREAT", "IDLE", "UNCONFIGURED"]
     assert report["outcome"]["ended"] == "finished" and report["outcome"]["ticks"] == report["outcome"]["n_ticks"] >= RUN_S * 60
+    # What preflight found is kept, and what the hand does not measure is said.
+    checks = next(e["checks"] for e in trial.events() if e["kind"] == "request" and e["event"] == "approach")
+    assert "motor temperature: not measured." in checks
     data = read_trial(trial.folder)
     assert data.problems == ()
     # Every topic of the graph is in the log, at its rate.
