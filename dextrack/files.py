@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -39,10 +40,55 @@ def digest_arrays(arrays: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; move it into place when the block ends well, delete it when it does not."""
+    """Yield a temporary name beside ``path``; move it into place when the block ends well, delete it when it does not.
+
+    Raises:
+        InputError: the folder cannot be made or written, the disk is full, or ``path`` is a folder.
+    """
     path = Path(path)
+    try:
+        with _replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def require_writable(path: Path) -> None:
+    """Make the folder of ``path`` and see that a file can be made there: called before work whose result goes to ``path``.
+
+    Raises:
+        InputError: it cannot be written, or ``path`` is a folder.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = _temporary(path)
+        os.close(handle)
+        os.unlink(name)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    """The error of an output that the system refused; what was at ``path`` is untouched."""
+    remedy = (
+        "free space on that disk and run the same command again." if error.errno in (errno.ENOSPC, errno.EDQUOT) else "give another path, or make it writable."
+    )
+    return InputError("%s: it cannot be written (%s)." % (path, error.strerror or error), remedy=remedy)
+
+
+def _temporary(path: Path) -> Tuple[int, str]:
+    """An open new file beside ``path``: (handle, name)."""
+    return tempfile.mkstemp(dir=str(path.parent), prefix="." + path.name + ".", suffix=path.suffix)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """What ``replacing`` does, with the system's own errors."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=str(path.parent), prefix="." + path.name + ".", suffix=path.suffix)
+    handle, name = _temporary(path)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -85,7 +131,10 @@ def read_arrays(path: Path) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     if not path.is_file():
         raise InputError("%s: there is no such file." % path, remedy="check the path; `dextrack data check` lists what is installed.")
     try:
-        with np.load(path, allow_pickle=False) as z:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it is a single array, .npy")
+        with loaded as z:
             arrays = {k: z[k] for k in z.files}
     except (ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
@@ -102,6 +151,11 @@ def read_arrays(path: Path) -> Tuple[Dict[str, Any], Dict[str, Any]]:
         if not isinstance(header, dict):
             raise InputError("%s: field header is not a JSON object." % path, remedy="make the file again.")
     return header, arrays
+
+
+def usable_name(name: Any) -> bool:
+    """Whether ``name`` is a text that can be part of a file's name: not hidden, one line, no path, at most 100 bytes."""
+    return isinstance(name, str) and name.isprintable() and 0 < len(name.encode("utf-8", "replace")) <= 100 and name[0] != "." and not set("/\\") & set(name)
 
 
 def user_data() -> Path:

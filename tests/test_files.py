@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dextrack.errors import InputError
-from dextrack.files import digest_arrays, read_arrays, replacing, write_arrays, write_json
+from dextrack.files import digest_arrays, read_arrays, replacing, require_writable, usable_name, write_arrays, write_json
 
 
 @given(arrays(np.float64, (3, 4), elements=st.floats(-1e6, 1e6)), st.dictionaries(st.text(min_size=1), st.integers()))
@@ -86,3 +86,33 @@ def test_truncation_anywhere_is_refused(tmp_path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(InputError):
             read_arrays(path)
+
+
+def test_an_output_that_cannot_be_written_is_one_clear_error(tmp_path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "a.json", tmp_path / "folder"):
+        for write in (require_writable, lambda p: write_json(p, {})):
+            with pytest.raises(InputError, match="cannot be written"):
+                write(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"] and (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_full_disk_says_so_and_leaves_the_old_file(tmp_path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(InputError, match="No space") as caught, replacing(path), open("/dev/full", "w") as full:
+        full.write("x" * 100_000)
+    assert "free space" in caught.value.remedy
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_single_array_is_refused_in_words(tmp_path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    with pytest.raises(InputError, match="single array"):
+        read_arrays(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a\\b", "a\nb", "a\0b", "x" * 101, 5, None])
+def test_names_that_no_file_should_have(name) -> None:
+    assert not usable_name(name) and usable_name("mug_lift 2 é")

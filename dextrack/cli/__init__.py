@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -58,6 +59,14 @@ def main(argv: list[str] | None = None) -> int:
         if name.startswith("dextrack"):
             raise  # ours: a defect, and the traceback says where
         _print_error("the Python package that provides %r is not installed." % name, "run `make setup`, or install dextrack-core with the extra that names it.")
+        return EXIT_ERROR
+    except BrokenPipeError:
+        # The reader, as `head`, has seen enough; the interpreter flushes once more on exit and must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except OSError as error:
+        where = "" if error.filename is None else "%s: " % error.filename
+        _print_error("%sthe system refused a file or device (%s)." % (where, error.strerror or error), "check the path, its permissions and the disk's space.")
         return EXIT_ERROR
     except KeyboardInterrupt:
         _print_error("interrupted.", "run the same command again; finished steps are kept.")

@@ -14,7 +14,7 @@ from rich.table import Table
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
-from dextrack.files import write_json
+from dextrack.files import require_writable, write_json
 from dextrack.mining.sampling import SamplingConfig
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
@@ -46,6 +46,9 @@ def main(args: list[str]) -> int:
     """Run ``dextrack mine``; see ``--help``. Exit code 1 when the verdict does not pass."""
     options = tyro.cli(Mine, args=args, prog="dextrack mine")
     console = Console()
+    for path in (options.out, options.json):
+        if path is not None:
+            require_writable(path)
     demonstration, made = run(options, console)
     show(console, demonstration)
     console.print(f"[bold]{options.out}[/bold]: {store.name_of(demonstration)} ({'mined' if made else 'already there, mined from the same inputs'})")

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from dextrack.errors import InputError
-from dextrack.files import write_json
+from dextrack.files import require_writable, write_json
 from dextrack.references.library import find_object, find_recording
 from dextrack.references.reference import Reference
 
@@ -46,6 +46,8 @@ def main(args: list[str]) -> int:
     """Run ``dextrack retarget``; see ``--help``."""
     options = tyro.cli(Retarget, args=args, prog="dextrack retarget")
     console = Console()
+    if options.json is not None:
+        require_writable(options.json)
     reference, path, made = run(options, console)
     show(console, reference)
     console.print(f"[bold]{path}[/bold] ({'made' if made else 'already there, made from the same inputs'})")
@@ -72,8 +74,9 @@ def run(options: Retarget, console: Console) -> tuple[Reference, Path, bool]:
         except InputError as error:
             console.print(f"[yellow]{error.what} It is made again.[/yellow]")
         else:
-            if _inputs(found) == (recording.digest, obj.digest, dataclasses.asdict(config), options.seed, hand.name):
+            if recording.side == hand.side and _inputs(found) == (recording.digest, obj.digest, dataclasses.asdict(config), options.seed, hand.name):
                 return found, path, False
+    require_writable(path)
     # The rollouts of mining use all cores, retargeting one: its tensors are small.
     torch.set_num_threads(1)
     for flag in recording.flags:

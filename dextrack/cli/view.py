@@ -12,7 +12,7 @@ from dextrack.demonstrations import store
 from dextrack.errors import InputError
 from dextrack.evaluation import motion
 from dextrack.evaluation.film_strip import film_strip
-from dextrack.files import read_arrays
+from dextrack.files import read_arrays, require_writable
 from dextrack.references.library import find_object, find_recording
 from dextrack.references.recording import Recording
 from dextrack.references.reference import Reference
@@ -35,6 +35,7 @@ def main(args: list[str]) -> int:
     view = tyro.cli(View, args=args, prog="dextrack view", description=__doc__)
     if not 64 <= view.width <= 1920:
         raise InputError(f"--width {view.width}: a key frame has 64 to 1920 pixels.", remedy="choose a width in that range.")
+    require_writable(view.png)
     item, rows, near = _open(view.what)
     obj = find_object(item, near)
     strip = film_strip(rows, obj, size=(view.width, view.width * 3 // 4))

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ import numpy as np
 
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import DexTrackError, InputError, RefusedError
-from dextrack.files import digest_arrays, replacing
+from dextrack.files import digest_arrays, replacing, require_writable
 from dextrack.references.reference import Reference
 
 KIND = "dextrack demonstrations"
@@ -96,24 +96,25 @@ def save(path: Path, demonstration: Demonstration, replace: bool = False, wait: 
 
     Raises:
         RefusedError: the store holds that name already, or stays busy for ``wait`` seconds.
-        InputError: the file at ``path`` is no demonstration store, or metrics, verdict or provenance are not JSON.
+        InputError: the file at ``path`` is no demonstration store or cannot be written, or metrics, verdict or provenance are not JSON.
     """
     path = Path(path)
+    require_writable(path)
     name = name_of(demonstration)
     texts, arrays = _texts(demonstration), _arrays(demonstration)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path, wait):
         _sweep(path)
         if path.exists() and name in names(path) and not replace:
             raise RefusedError(f"{path}: it holds a demonstration {name} already.", remedy="save to another file, or ask for it to be replaced.")
+        # HDF5 crashes the process when a write fails, as on a full disk; so it writes to memory, and we write to the disk.
+        image = io.BytesIO(path.read_bytes() if path.exists() else b"")
+        with h5py.File(image, "a" if path.exists() else "w", libver="v110") as f:
+            f.attrs.update(kind=KIND, version=VERSION)
+            if name in f:
+                del f[name]
+            _write(f.create_group(name), texts, arrays)
         with replacing(path) as temporary:
-            if path.exists():
-                shutil.copyfile(path, temporary)
-            with h5py.File(temporary, "a" if path.exists() else "w", libver="v110") as f:
-                f.attrs.update(kind=KIND, version=VERSION)
-                if name in f:
-                    del f[name]
-                _write(f.create_group(name), texts, arrays)
+            temporary.write_bytes(image.getbuffer())
     return name
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack.errors import InputError
-from dextrack.files import digest_arrays, read_arrays, write_arrays
+from dextrack.files import digest_arrays, read_arrays, usable_name, write_arrays
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -56,7 +56,7 @@ class ObjectSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no simulator accepts: NaN, wrong shapes, no parts, implausible size."""
-        if not self.name or self.name.startswith(".") or any(c in self.name for c in "/\\\0"):
+        if not usable_name(self.name):
             raise InputError("object %r: its name cannot be part of a file name." % self.name, remedy="correct the header.")
         for label, (v, f) in [("the mesh", (self.vertices, self.faces))] + [("part %d" % i, p) for i, p in enumerate(self.parts)]:
             if v.ndim != 2 or v.shape[1] != 3 or len(v) < 4 or not np.isfinite(v).all():

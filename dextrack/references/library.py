@@ -61,7 +61,8 @@ def find_object(item: Recording | Reference | str, near: Path | None = None) -> 
     known = objects(item if isinstance(item, Recording) else None, near)
     if name not in known:
         raise InputError(
-            f"object {name!r} is not known.", remedy=_suggest(name, known, "or put its file into the folder `objects` beside the folder of the recording")
+            f"object {name!r} is not known.",
+            remedy=_suggest(name, known, "its file belongs into the folder `objects` beside the folder of the recording"),
         )
     return ObjectSpec.load(known[name])
 

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from dextrack import rotations
 from dextrack.errors import InputError
-from dextrack.files import digest_arrays, read_arrays, write_arrays
+from dextrack.files import digest_arrays, read_arrays, usable_name, write_arrays
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class Recording:
     def __post_init__(self) -> None:
         """Refuse NaN, wrong shapes, stamps that do not increase, zero quaternions, and lengths that are not metres."""
         for field, name in (("name", self.name), ("object", self.object_name)):
-            if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
+            if not usable_name(name):
                 raise InputError(f"recording {self.name!r}: {field} {name!r} cannot be part of a file name.", remedy="correct the header.")
         n = self.time.size
         shapes = {"time": (n,), "keypoints_w": (n, 21, 3), "object_position_w": (n, 3), "object_quaternion_w": (n, 4)}
@@ -92,8 +92,14 @@ class Recording:
                 remedy="give metres (not millimetres) and the 21 keypoints in the documented order.",
             )
         step = float(np.median(np.diff(self.time)))
+        gap = float(np.diff(self.time).max())
         if not 1e-4 <= step <= 0.5:
             raise InputError(f"recording {self.name}: field time has steps of {step:.4g} s.", remedy="give seconds (not milliseconds or frame numbers).")
+        if gap > 1.0:
+            frame = int(np.diff(self.time).argmax())
+            raise InputError(
+                f"recording {self.name}: field time leaps {gap:.4g} s after frame {frame}.", remedy="cut the recording there, or correct the stamp."
+            )
         far = float(np.abs(self.object_position_w).max())
         if far > 5.0:
             raise InputError(f"recording {self.name}: field object_position_w reaches {far:.4g} m.", remedy="give metres, not millimetres.")
@@ -135,7 +141,11 @@ class Recording:
         if missing:
             raise InputError(f"recording {stem}: field {missing[0]} is missing.", remedy="see `dextrack data format`.")
         try:
-            values = {k: np.asarray(v, dtype=np.float64) for k, v in a.items() if k in ("time", "keypoints_w", "object_position_w", "object_quaternion_w")}
+            values = {
+                k: np.asarray(v).astype(np.float64, casting="same_kind" if np.iscomplexobj(v) else "unsafe")
+                for k, v in a.items()
+                if k in ("time", "keypoints_w", "object_position_w", "object_quaternion_w")
+            }
         except (TypeError, ValueError) as error:
             raise InputError(f"recording {stem}: a field is not numeric ({error}).", remedy="see `dextrack data format`.") from None
         flags, provenance = header.get("flags", []), header.get("provenance", {})

@@ -225,3 +225,26 @@ def test_a_busy_store_is_refused_after_the_wait(tmp_path):
     with store._locked(path, 1.0), pytest.raises(RefusedError, match="writing"):
         store.save(path, make(), wait=0.1)
     store.save(path, make(), wait=0.1)
+
+
+def test_a_full_disk_loses_nothing_and_leaves_nothing(tmp_path):
+    """HDF5 itself crashes the process when a write fails; the limit on file sizes fails a write as a full disk does."""
+    path = tmp_path / "demonstrations.h5"
+    store.save(path, make("first"))
+    before = path.read_bytes()
+    script = f"""
+        import resource, signal, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        import test_store
+        from dextrack.errors import InputError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before)}, {len(before)}))
+        try:
+            test_store.store.save(Path({str(path)!r}), test_store.make("second", seed=1))
+        except InputError as error:
+            print(error)
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0 and "cannot be written" in result.stdout, result.stderr
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["demonstrations.h5"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import subprocess
 import sys
@@ -115,6 +116,26 @@ def test_a_missing_package_of_others_has_a_remedy(verb, capsys: pytest.CaptureFi
     verb(error=ModuleNotFoundError("No module named 'dextrack.gone'", name="dextrack.gone"))
     with pytest.raises(ModuleNotFoundError):
         main(["probe"])
+
+
+def test_what_the_system_refuses_is_one_line(verb, capsys: pytest.CaptureFixture[str]) -> None:
+    verb(error=PermissionError(13, "Permission denied", "runs/latest"))
+    assert main(["probe"]) == EXIT_ERROR
+    shown = capsys.readouterr().err
+    assert "runs/latest" in shown and "Permission denied" in shown and "Remedy" in shown and len(shown.strip().splitlines()) == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "chatter.py").write_text("def main(args):\n    while True:\n        print('line ' * 100)\n")
+    code = "import sys, dextrack.cli as c; c.VERBS['chatter'] = ('chatter', ''); sys.exit(c.main(['chatter']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=60) == EXIT_ERROR
+    process.stderr.close()
 
 
 def test_interrupt_exits_130(verb, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dextrack.errors import InputError
+from dextrack.files import usable_name
 from dextrack.references.recording import Recording
 
 FIELDS = ("time", "keypoints_w", "object_position_w", "object_quaternion_w")
@@ -55,7 +56,7 @@ def test_comes_back_as_it_was(tmp_path: Path) -> None:
     steps=arrays(np.float64, 9, elements=st.floats(1e-3, 0.2)),
     turns=arrays(np.float64, (10, 4), elements=st.floats(-1, 1)).filter(lambda q: (np.linalg.norm(q, axis=1) > 0.1).all()),
     flags=st.lists(st.text()),
-    name=st.text(min_size=1).filter(lambda s: not s.startswith(".") and not set(s) & set("/\\\0")),
+    name=st.text(min_size=1, max_size=20).filter(usable_name),
 )
 def test_any_recording_comes_back_with_its_digest(tmp_path: Path, steps: np.ndarray, turns: np.ndarray, flags: list[str], name: str) -> None:
     q = turns / np.linalg.norm(turns, axis=1, keepdims=True)
@@ -191,3 +192,23 @@ def test_a_change_of_any_array_changes_the_digest() -> None:
         digests.add(dataclasses.replace(M, **{field: getattr(M, field) + 1e-12}).digest)
     assert len(digests) == 3
     assert dataclasses.replace(M, flags=("x",)).digest == M.digest, "the digest is that of the motion"
+
+
+def test_a_leap_in_the_stamps_is_refused() -> None:
+    time = np.arange(20) / 50.0
+    time[12:] += 1e7
+    with pytest.raises(InputError, match="leaps .* after frame 11"):
+        make(time=time)
+
+
+def test_complex_numbers_are_refused(tmp_path: Path) -> None:
+    r = make()
+    np.savez(tmp_path / "cube_lift.npz", **{**{k: getattr(r, k) for k in FIELDS}, "time": r.time + 1j})
+    with pytest.raises(InputError, match="not numeric"):
+        Recording.load(tmp_path / "cube_lift.npz")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x" * 200])
+def test_a_name_that_no_file_should_have_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="file name"):
+        make(name=name)
