@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ Floats = NDArray[np.float64]
 CONTROL_PERIOD = 1.0 / 60.0
 """Seconds between two states of a reference (paper, App. C: simulation and policy run at 60 Hz)."""
 
+_HEADER = ("name", "hand_name", "object_name", "joint_names", "period", "time_scale", "diagnosis", "provenance")
 _ARRAYS = ("base_quaternion_w", "hand", "object_position_w", "object_quaternion_w", "keypoints_w")
 
 
@@ -48,7 +51,12 @@ class Reference:
     """Digests of recording and object, configuration, seed, code version, dataset, licence."""
 
     def __post_init__(self) -> None:
-        """Refuse wrong shapes and values that are not finite."""
+        """Refuse wrong shapes, values that are not finite, and names that are none."""
+        for field in ("name", "hand_name", "object_name"):
+            if not isinstance(getattr(self, field), str):
+                raise InputError(f"reference {self.name}: field {field} is not a text.", remedy="retarget the recording again.")
+        if len(set(self.joint_names)) != len(self.joint_names) or not all(isinstance(j, str) for j in self.joint_names):
+            raise InputError(f"reference {self.name}: field joint_names repeats a name, or holds what is none.", remedy="retarget the recording again.")
         n, d = len(self.hand), len(self.joint_names)
         shapes = {"base_quaternion_w": (4,), "hand": (n, d), "object_position_w": (n, 3), "object_quaternion_w": (n, 4), "keypoints_w": (n, 21, 3)}
         for field, shape in shapes.items():
@@ -80,8 +88,8 @@ class Reference:
     def save(self, path: Path) -> None:
         """Write the reference as an ``.npz``."""
         header = {"kind": "reference", "version": 1, "digest": self.digest}
-        header |= {k: getattr(self, k) for k in ("name", "hand_name", "object_name", "joint_names", "period", "time_scale", "diagnosis", "provenance")}
-        write_arrays(path, header, self._arrays())
+        header |= {k: getattr(self, k) for k in _HEADER}
+        write_arrays(path, {**header, "header_digest": _header_digest(header)}, self._arrays())
 
     @staticmethod
     def load(path: Path) -> Reference:
@@ -96,11 +104,19 @@ class Reference:
         try:
             reference = Reference(
                 joint_names=tuple(header["joint_names"]),
-                **{k: header[k] for k in ("name", "hand_name", "object_name", "period", "time_scale", "diagnosis", "provenance")},
+                **{k: header[k] for k in _HEADER if k != "joint_names"},
                 **{k: a[k].astype(np.float64) for k in _ARRAYS},
             )
-        except (KeyError, ValueError, TypeError) as error:
-            raise InputError(f"{path}: field {error} is missing or wrong.", remedy="retarget the recording again.") from None
-        if header.get("digest") != reference.digest:
+        except KeyError as error:
+            raise InputError(f"{path}: field {error} is missing.", remedy="retarget the recording again.") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: a field has the wrong type ({error}).", remedy="retarget the recording again.") from None
+        # Files from before the header had a digest carry none.
+        if header.get("digest") != reference.digest or header.get("header_digest") not in (None, _header_digest(header)):
             raise InputError(f"{path}: the content does not match its digest; the file was altered or damaged.", remedy="retarget the recording again.")
         return reference
+
+
+def _header_digest(header: dict[str, Any]) -> str:
+    """SHA-256 of what a file's header says beside the arrays: mining reads joint names and diagnosis."""
+    return hashlib.sha256(json.dumps({k: header[k] for k in _HEADER}, sort_keys=True).encode()).hexdigest()

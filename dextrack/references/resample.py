@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 
 from dextrack import rotations
+from dextrack.errors import RefusedError
 from dextrack.hands.spec import KEYPOINTS
 from dextrack.references.recording import Recording
 
@@ -17,6 +18,8 @@ Floats = NDArray[np.float64]
 
 SMOOTHING = 0.02
 """Standard deviation of the Gaussian over recorded motion, s: below it lies the noise of motion capture."""
+SLOWEST = 20.0
+"""Largest time scale: the fastest recordings of people need about 8 at the default limits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,9 @@ def resample(recording: Recording, period: float, speed_limit: float, accelerati
         speed_limit: m/s; if the 98th percentile of the wrist's or the object's speed is above it, all is slowed down by the ratio. 0: never.
         acceleration_limit: m/s2; likewise, by the square root of the ratio. 0: never.
 
+    Raises:
+        RefusedError: the limits would slow it down more than ``SLOWEST`` times, so it jumps rather than moves.
+
     Returns:
         The motion, at most half a period shorter than the (scaled) recording.
     """
@@ -52,6 +58,9 @@ def resample(recording: Recording, period: float, speed_limit: float, accelerati
         scale = max(scale, speed / speed_limit)
     if acceleration_limit > 0.0:
         scale = max(scale, (acceleration / acceleration_limit) ** 0.5)
+    if scale > SLOWEST:
+        why = f"recording {recording.name}: wrist or object moves at {speed:.3g} m/s and {acceleration:.3g} m/s2; it would have to be {scale:.3g} times slower."
+        raise RefusedError(why, remedy="cut or interpolate the frames that jump, check the time stamps, or lift the speed and acceleration limits.")
     at = np.arange(0.0, time[-1] * scale + 1e-9, period) / scale
     sigma = SMOOTHING / float(np.median(np.diff(time)))
     keypoints = gaussian_filter1d(recording.keypoints_w, sigma, axis=0, mode="nearest")

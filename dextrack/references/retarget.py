@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dextrack import __version__, rotations
-from dextrack.errors import RefusedError
+from dextrack.errors import InputError, RefusedError
 from dextrack.hands.kinematics import HandKinematics, collision_spheres
 from dextrack.hands.spec import KEYPOINTS, HandSpec
 from dextrack.objects.distance import SignedDistance, signed_distance
@@ -53,6 +53,14 @@ class RetargetConfig:
     iterations: int = 250
     """Iterations of L-BFGS."""
 
+    def __post_init__(self) -> None:
+        """Refuse limits that are negative or not finite, and no iterations."""
+        for field in ("speed_limit", "acceleration_limit"):
+            if not 0.0 <= getattr(self, field) < float("inf"):
+                raise InputError(f"retargeting: {field} is {getattr(self, field)}.", remedy="give a positive number, or 0 for no limit.")
+        if self.iterations < 1:
+            raise InputError(f"retargeting: iterations is {self.iterations}.", remedy="give at least 1; 250 are usual.")
+
 
 def retarget(
     recording: Recording, obj: ObjectSpec, hand: HandSpec, config: RetargetConfig | None = None, seed: int = 0, progress: Callable[[float], None] | None = None
@@ -71,9 +79,12 @@ def retarget(
         The reference, with its diagnosis.
 
     Raises:
-        RefusedError: the recording is hopeless: wrong side, no contact, no motion.
+        RefusedError: the recording is hopeless: wrong side, a jump, no contact, no motion.
+        InputError: the seed is negative.
     """
     config = config or RetargetConfig()
+    if seed < 0:
+        raise InputError(f"retargeting: seed is {seed}.", remedy="give a seed of 0 or more.")
     if recording.side != hand.side:
         why = f"recording {recording.name}: it is of a {recording.side} hand, {hand.name} is a {hand.side} one."
         raise RefusedError(why, remedy="choose a hand of that side.")

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from dextrack.errors import RefusedError
+from dextrack.errors import InputError, RefusedError
 from dextrack.hands import load_hand
 from dextrack.references.reference import Reference
 from dextrack.references.resample import resample
@@ -97,3 +97,22 @@ def test_hopeless_input_is_refused_with_its_reason() -> None:
     far = dataclasses.replace(good, keypoints_w=good.keypoints_w + np.array([0.3, 0.0, 0.0]))
     with pytest.raises(RefusedError, match="within reach"):
         retarget(far, obj, hand)
+
+
+def test_a_jump_is_refused_instead_of_slowed_down_without_end() -> None:
+    good = synthetic.recording()
+    keypoints = good.keypoints_w.copy()
+    keypoints[20:24] += 8.0
+    with pytest.raises(RefusedError, match="times slower"):
+        resample(dataclasses.replace(good, keypoints_w=keypoints), 1 / 60, 0.5, 2.0)
+
+
+@pytest.mark.parametrize("field", [{"speed_limit": float("nan")}, {"speed_limit": -1.0}, {"acceleration_limit": float("inf")}, {"iterations": 0}])
+def test_settings_that_make_no_sense_are_refused_by_name(field: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=next(iter(field))):
+        RetargetConfig(**field)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(InputError, match="seed"):
+        retarget(synthetic.recording(), synthetic.box(), load_hand("leap_right"), seed=-1)
