@@ -37,6 +37,13 @@ class MineConfig:
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
 
+    def __post_init__(self) -> None:
+        """Refuse spreads that are negative or not finite, and fewer threads than none."""
+        if not all(0.0 <= s < float("inf") for s in self.spreads):
+            raise InputError(f"mining: spreads is {self.spreads}.", remedy="give factors of 0 or more, usually 0.7 to 1.")
+        if self.threads < 0:
+            raise InputError(f"mining: threads is {self.threads}.", remedy="give a number of threads, or 0 for all cores.")
+
 
 Progress = Callable[[int, float, float], None]
 """Called with (attempt, fraction done, object position error of the worst member, m)."""
@@ -56,13 +63,18 @@ def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None
         The best demonstration found, whether or not its verdict passes.
 
     Raises:
-        InputError: the object is not the reference's, or the configuration asks for no attempt.
+        InputError: the object or its hand's joints are not the reference's, the seed is negative, or the configuration asks for no attempt.
     """
     config = config or MineConfig()
+    if seed < 0:
+        raise InputError(f"mining: seed is {seed}.", remedy="give a seed of 0 or more.")
     expected = reference.provenance.get("object")
     if expected is not None and expected != obj.digest:
         why = f"object {obj.name}: its digest differs from the one that {reference.name} was retargeted with."
         raise InputError(why, remedy="retarget the recording again.")
+    hand = load_hand(reference.hand_name)
+    if reference.joint_names != hand.joint_names:
+        raise InputError(f"reference {reference.name}: its joint_names are not those of {hand.name}.", remedy="retarget the recording again.")
     best: Demonstration | None = None
     for attempt, spread in enumerate(config.spreads):
         tell = None if progress is None else (lambda done, error, attempt=attempt: progress(attempt, done, error))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from dextrack.errors import InputError
 from dextrack.mining.baseline import Baseline
 from dextrack.mining.cost import CostConfig, TrackingCost
 from dextrack.mining.ensemble import MEMBERS, Ensemble, Member
@@ -62,6 +63,16 @@ class SamplingConfig:
     """The ensemble."""
     cost: CostConfig = CostConfig()
     """Weights."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts and scales with which nothing could be sampled."""
+        for field in ("samples", "iterations", "horizon", "knot", "knot_wrist"):
+            if getattr(self, field) < 1:
+                raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy="give at least 1; `dextrack mine --help` shows the usual values.")
+        for field in ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "temperature", "force", "squeeze_first", "squeeze_most", "margin"):
+            if not 0.0 <= getattr(self, field) < float("inf") or (field == "temperature" and self.temperature == 0.0):
+                remedy = "give a positive number; `dextrack mine --help` shows the usual values."
+                raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
 
 
 class SamplingTracker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -98,3 +99,33 @@ def test_the_last_steps_leave_no_knot_to_sample(reference: Reference) -> None:
     )
     tracker = SamplingTracker(short, scene, make_baseline(short, scene, 2.0), signed_distance(obj), config, 0, 1)
     assert np.isfinite(tracker.solve()).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: SamplingConfig(samples=0), "samples"),
+        (lambda: SamplingConfig(knot=-1), "knot"),
+        (lambda: SamplingConfig(temperature=0.0), "temperature"),
+        (lambda: SamplingConfig(force=float("nan")), "force"),
+        (lambda: MineConfig(threads=-1), "threads"),
+        (lambda: MineConfig(spreads=(float("inf"),)), "spreads"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(make: Callable[[], object], field: str) -> None:
+    with pytest.raises(InputError, match=field):
+        make()
+
+
+def test_a_negative_seed_and_other_joints_are_refused(reference: Reference) -> None:
+    with pytest.raises(InputError, match="seed"):
+        mine(reference, synthetic.box(), MineConfig(sampling=SMALL), seed=-1)
+    with pytest.raises(InputError, match="joint_names"):
+        mine(dataclasses.replace(reference, joint_names=reference.joint_names[::-1]), synthetic.box(), MineConfig(sampling=SMALL))
+
+
+def test_a_reference_without_a_plan_of_its_contacts_is_refused(reference: Reference) -> None:
+    bare = dataclasses.replace(reference, diagnosis={})
+    scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, synthetic.box())
+    with pytest.raises(InputError, match="onset"):
+        make_baseline(bare, scene, 2.0)
