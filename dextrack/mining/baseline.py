@@ -88,8 +88,6 @@ def _weights(reference: Reference, count: int) -> Floats:
     from dextrack.references.contacts import ContactConfig, ramp
 
     config = ContactConfig(**reference.provenance.get("config", {}).get("contact", {}))
-    if not {"onset", "release"} <= reference.diagnosis.keys():
-        raise InputError(f"reference {reference.name}: its diagnosis has no onset and release.", remedy="retarget the recording again.")
     onset, release = int(reference.diagnosis["onset"]), int(reference.diagnosis["release"])
     line = ramp(len(reference.hand), onset - config.early_frames, release, config.ramp_frames)
     return np.repeat(line[:, None], count, axis=1)

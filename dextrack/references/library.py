@@ -62,7 +62,7 @@ def find_object(item: Recording | Reference | str, near: Path | None = None) -> 
     if name not in known:
         raise InputError(
             f"object {name!r} is not known.",
-            remedy=_suggest(name, known, "its file belongs into the folder `objects` beside the folder of the recording"),
+            remedy=_suggest(name, known, "its file belongs into the folder `objects` beside the folder of the recording or reference"),
         )
     return ObjectSpec.load(known[name])
 

@@ -122,10 +122,3 @@ def test_a_negative_seed_and_other_joints_are_refused(reference: Reference) -> N
         mine(reference, synthetic.box(), MineConfig(sampling=SMALL), seed=-1)
     with pytest.raises(InputError, match="joint_names"):
         mine(dataclasses.replace(reference, joint_names=reference.joint_names[::-1]), synthetic.box(), MineConfig(sampling=SMALL))
-
-
-def test_a_reference_without_a_plan_of_its_contacts_is_refused(reference: Reference) -> None:
-    bare = dataclasses.replace(reference, diagnosis={})
-    scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, synthetic.box())
-    with pytest.raises(InputError, match="onset"):
-        make_baseline(bare, scene, 2.0)
