@@ -13,6 +13,7 @@ from dextrack import rotations
 from dextrack.hands.kinematics import HandKinematics, collision_spheres
 from dextrack.hands.spec import KEYPOINTS, HandSpec
 from dextrack.objects.distance import SignedDistance
+from dextrack.objects.geometry import lowest_z
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import CONTROL_PERIOD
 
@@ -27,9 +28,7 @@ def lowest_points(obj: ObjectSpec, position_w: Floats, quaternion_w: Floats) -> 
     """Height of the object's lowest point at poses (n, 3), (n, 4): (n,), m."""
     vertices = np.concatenate([v for v, _ in obj.parts])
     hull = vertices[ConvexHull(vertices).vertices]
-    z = rotations.to_matrix(quaternion_w)[:, 2] @ hull.T
-    lowest: Floats = z.min(axis=1) + np.asarray(position_w)[:, 2]
-    return lowest
+    return lowest_z(hull, position_w, quaternion_w)
 
 
 def hand_penetration(hand: HandSpec, base: Floats, theta: Floats, position_w: Floats, quaternion_w: Floats, distance: SignedDistance) -> Floats:
