@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dextrack import __version__
 from dextrack.demonstrations.demonstration import Demonstration
@@ -18,7 +20,7 @@ from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.objects.distance import signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import Physics, build_scene
+from dextrack.sim.scene import Physics, Scene, build_scene
 from dextrack.tracking.metrics import measure
 from dextrack.tracking.verdict import hull_vertices, judge
 
@@ -98,10 +100,38 @@ def _attempt(
     sampling = dataclasses.replace(config.sampling, members=members)
     tracker = SamplingTracker(reference, scene, baseline, signed_distance(obj), sampling, seed, config.threads)
     targets = tracker.solve(progress)
+    provenance = {
+        "tracker": "sampling",
+        "config": dataclasses.asdict(dataclasses.replace(config, threads=0)),
+        "seed": seed,
+        "spread": spread,
+        "control_steps": tracker.ensemble.steps,
+    }
+    return demonstrate(scene, reference, obj, targets, provenance, began, config.threads)
+
+
+def demonstrate(
+    scene: Scene, reference: Reference, obj: ObjectSpec, targets: NDArray[np.float64], provenance: dict[str, Any], began: float, threads: int = 0
+) -> Demonstration:
+    """Replay a tracker's targets and judge them: the way of every tracker from targets to a demonstration.
+
+    Args:
+        scene: the nominal world.
+        reference: what was to be tracked.
+        obj: its object.
+        targets: (N, 22), m and rad.
+        provenance: what the tracker says of itself; digests, version and seconds are added.
+        began: ``time.monotonic()`` when the work began.
+        threads: of the perturbed replays; 0: all cores.
+
+    Raises:
+        SimulationError: the replay left the range of finite numbers.
+    """
     reached = replay(scene, reference, targets)
     hull = hull_vertices(obj.vertices)
-    survived = survivals(scene, reference, hull, targets, config.threads)
+    survived = survivals(scene, reference, hull, targets, threads)
     verdict = judge(reference, hull, reached.object_position_w, reached.object_quaternion_w, reached.penetration, survived)
+    common = {"reference": reference.digest, "object": obj.digest, "evaluation_seed": EVALUATION_SEED, "version": __version__}
     return Demonstration(
         reference=reference,
         targets=targets,
@@ -111,18 +141,7 @@ def _attempt(
         object_quaternion_w=reached.object_quaternion_w,
         metrics=measure(reference, reached.hand, reached.object_position_w, reached.object_quaternion_w).as_dict(),
         verdict=verdict.as_dict(),
-        provenance={
-            "tracker": "sampling",
-            "reference": reference.digest,
-            "object": obj.digest,
-            "config": dataclasses.asdict(dataclasses.replace(config, threads=0)),
-            "seed": seed,
-            "spread": spread,
-            "evaluation_seed": EVALUATION_SEED,
-            "version": __version__,
-            "control_steps": tracker.ensemble.steps,
-            "seconds": time.monotonic() - began,
-        },
+        provenance={**provenance, **common, "seconds": time.monotonic() - began},
     )
 
 
