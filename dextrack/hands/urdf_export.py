@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from dextrack.errors import InputError
 from dextrack.files import replacing
-from dextrack.hands.spec import load_hand
+from dextrack.hands.spec import hand_names, load_hand
 from dextrack.rotations import rotate, to_matrix
 
 VISUAL_GROUP = 3
@@ -192,9 +192,13 @@ def hand_limits(name: str) -> Dict[str, Limits]:
 
 
 def exports() -> Dict[Path, str]:
-    """Every committed URDF: its path, and the text that it ought to hold."""
-    arm, hand = path("models", "fr3", "fr3.xml"), load_hand("leap_right").mjcf
-    return {arm.with_suffix(".urdf"): export_urdf(arm, arm_limits(arm)), hand.with_suffix(".urdf"): export_urdf(hand, hand_limits("leap_right"))}
+    """Every committed URDF, of the arm and of the registered hands: its path, and the text that it ought to hold."""
+    arm = path("models", "fr3", "fr3.xml")
+    out = {arm.with_suffix(".urdf"): export_urdf(arm, arm_limits(arm))}
+    for name in hand_names():
+        mjcf = load_hand(name).mjcf
+        out[mjcf.with_suffix(".urdf")] = export_urdf(mjcf, hand_limits(name))
+    return out
 
 
 def main() -> None:
