@@ -1,10 +1,11 @@
-"""Find a demonstration that tracks a reference, with its verdict."""
+"""Find demonstrations that track references, with their verdicts."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -15,6 +16,7 @@ from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.files import require_writable, write_json
+from dextrack.mining import ledger
 from dextrack.mining.sampling import SamplingConfig
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
@@ -22,18 +24,32 @@ from dextrack.references.reference import Reference
 
 @dataclasses.dataclass(frozen=True)
 class Mine:
-    """Mine a demonstration by sampling, and judge it."""
+    """Mine demonstrations by sampling, and judge them: of one reference, of several, or of everything there is.
 
-    reference: Annotated[Path, tyro.conf.Positional]
-    """File of a reference, as `dextrack retarget` writes it."""
+    Several are mined by worker processes, one task each at a time. What is done is kept in a ledger beside the store, so the same command, run again after
+    it was stopped, goes on.
+    """
+
+    reference: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Files of references, as `dextrack retarget` writes them, folders of them, or names of installed recordings, which are retargeted where they must be."""
+    all: bool = False
+    """Mine every installed recording and every reference in the folder of references."""
+    status: bool = False
+    """Show the ledger and mine nothing."""
     out: Path = Path("demonstrations.h5")
-    """Store to which the demonstration is added."""
+    """Store to which demonstrations are added."""
+    references: Path = Path("references")
+    """Folder of the references that belong to recordings; missing ones are made there."""
+    hand: str = "leap_right"
+    """Robot hand of those references."""
+    workers: int = 0
+    """Worker processes for more than one task; 0: one per core."""
     seed: int = 0
     """Seed of the first attempt."""
     spreads: tuple[float, ...] = (0.7, 1.0)
     """One attempt each until the verdict passes; the errors of the object's first pose that mining allows for, relative to the default."""
     threads: int = 0
-    """Threads of the simulation; 0: all cores."""
+    """Threads of the simulation; 0: all cores for one task, 1 in each worker."""
     sampling: SamplingConfig = SamplingConfig()
     """The sampling tracker."""
     json: Path | None = None
@@ -43,12 +59,24 @@ class Mine:
 
 
 def main(args: list[str]) -> int:
-    """Run ``dextrack mine``; see ``--help``. Exit code 1 when the verdict does not pass."""
+    """Run ``dextrack mine``; see ``--help``.
+
+    Returns:
+        Of one reference: 1 when its verdict does not pass. Of several: 1 when a task failed by an error or killed its worker.
+    """
     options = tyro.cli(Mine, args=args, prog="dextrack mine")
     console = Console()
+    if options.status:
+        return _show_ledger(options, console)
+    if not options.reference and not options.all:
+        raise InputError("mine: it is not said what to mine.", remedy="give references or names of recordings, or --all.")
+    if options.workers < 0:
+        raise InputError(f"mine: workers is {options.workers}.", remedy="give a number of workers, or 0 for one per core.")
     for path in (options.out, options.json):
         if path is not None:
             require_writable(path)
+    if options.all or len(options.reference) > 1 or not _is_reference(options.reference[0]):
+        return _run_campaign(options, console)
     demonstration, made = run(options, console)
     show(console, demonstration)
     console.print(f"[bold]{options.out}[/bold]: {store.name_of(demonstration)} ({'mined' if made else 'already there, mined from the same inputs'})")
@@ -59,14 +87,66 @@ def main(args: list[str]) -> int:
     return 0 if demonstration.verdict["passed"] else 1
 
 
+def _is_reference(item: str) -> bool:
+    """Whether ``item`` is to be read as one reference: a file that is no recording, or a path to none."""
+    from dextrack.mining.tasks import is_recording
+
+    path = Path(item).expanduser()
+    return not path.is_dir() and not is_recording(path) and (path.is_file() or path.suffix == ".npz")
+
+
+def _run_campaign(options: Mine, console: Console) -> int:
+    """Mine several tasks; see ``dextrack.mining.campaign``."""
+    from dextrack.cli.campaign import Screen, summary, table
+    from dextrack.mining import campaign, tasks
+    from dextrack.mining.mine import MineConfig
+
+    found = tasks.everything(options.references, options.hand) if options.all else []
+    if options.reference:
+        found = tasks.distinct([*found, *tasks.from_items(options.reference, options.references, options.hand)])
+    config = MineConfig(sampling=options.sampling, spreads=options.spreads, threads=options.threads or 1)
+    count = min(options.workers or len(os.sched_getaffinity(0)), len(found))
+    wanted = campaign.Campaign(tuple(found), options.out, config, options.seed, count, options.force)
+    try:
+        with Screen(console, count) as screen:
+            rows = campaign.run(wanted, screen)
+    except KeyboardInterrupt:
+        rows = campaign.known(wanted)
+        console.print(f"stopped; {len(rows)} of {len(found)} tasks are done and kept. Run the same command again to go on.")
+        raise
+    console.print(table(rows, str(options.out)))
+    console.print(summary(rows), highlight=False)
+    if options.json:
+        write_json(options.json, [dataclasses.asdict(row) for row in rows])
+    return 1 if any(row.state in (ledger.FAILED, ledger.KILLED) for row in rows) else 0
+
+
+def _show_ledger(options: Mine, console: Console) -> int:
+    """Print what the ledger beside the store holds."""
+    from dextrack.cli.campaign import summary, table
+
+    path = ledger.path_of(options.out)
+    rows = list(ledger.read(path).values())
+    if not rows:
+        raise InputError(f"{path}: there is no ledger, or it is empty.", remedy="`dextrack mine --all` begins one; --out names the store beside which it lies.")
+    console.print(table(rows, str(path)))
+    console.print(summary(rows), highlight=False)
+    if options.json:
+        write_json(options.json, [dataclasses.asdict(row) for row in rows])
+    return 0
+
+
 def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
-    """Mine as ``options`` say; returns (demonstration, whether it had to be mined)."""
+    """Mine the one reference that ``options`` name; returns (demonstration, whether it had to be mined)."""
+    from dextrack.mining.campaign import stored
     from dextrack.mining.mine import MineConfig, mine
 
-    reference = Reference.load(options.reference)
-    obj = find_object(reference, near=options.reference)
+    path = Path(options.reference[0]).expanduser()
+    reference = Reference.load(path)
+    obj = find_object(reference, near=path)
     config = MineConfig(sampling=options.sampling, spreads=options.spreads, threads=options.threads)
-    found = None if options.force else _stored(options.out, reference, config, options.seed)
+    name = f"{reference.name}@{reference.hand_name}"
+    found = None if options.force else stored(options.out, name, reference.digest, config, options.seed)
     if found is not None:
         return found, False
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[error]}"))
@@ -82,27 +162,6 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
     p = demonstration.provenance
     console.print(f"mined {reference.name} in {p['seconds']:.0f} s and {p['control_steps'] / 1e3:.0f} thousand control steps")
     return demonstration, True
-
-
-def _stored(path: Path, reference: Reference, config: Any, seed: int) -> Demonstration | None:
-    """The demonstration of the same reference, configuration and seeds, if the store has it."""
-    if not path.is_file():
-        return None
-    import json
-
-    wanted = json.dumps(dataclasses.asdict(dataclasses.replace(config, threads=0)), sort_keys=True)
-    for name in store.names(path):
-        if not name.startswith(reference.name):
-            continue
-        try:
-            found = store.load(path, name)
-        except InputError:
-            continue
-        p = found.provenance
-        same = p.get("reference") == reference.digest and json.dumps(p.get("config"), sort_keys=True) == wanted
-        if same and seed <= int(p.get("seed", -1)) < seed + len(config.spreads):
-            return found
-    return None
 
 
 def show(console: Console, demonstration: Demonstration) -> None:

@@ -118,6 +118,16 @@ def save(path: Path, demonstration: Demonstration, replace: bool = False, wait: 
     return name
 
 
+def require_storable(demonstration: Demonstration) -> None:
+    """See that ``save`` would take ``demonstration``, before a process sends it to another that saves it.
+
+    Raises:
+        InputError: its name cannot be one in the store, or metrics, verdict or provenance are not JSON.
+    """
+    name_of(demonstration)
+    _texts(demonstration)
+
+
 def _stored_names() -> tuple[str, ...]:
     return _DEMONSTRATION + tuple("reference_" + k for k in _REFERENCE)
 

@@ -49,7 +49,7 @@ def main(args: list[str]) -> int:
     retarget.show(console, reference)
     _step(console, 3, "mining", began)
     store = options.out / "demonstrations.h5"
-    demonstration, _ = mine.run(mine.Mine(path, out=store, seed=options.seed), console)
+    demonstration, _ = mine.run(mine.Mine((str(path),), out=store, seed=options.seed), console)
     mine.show(console, demonstration)
     if not demonstration.verdict["passed"]:
         console.print("[yellow]the demonstration's verdict did not pass; the trial shows how far it gets[/yellow]")

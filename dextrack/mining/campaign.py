@@ -1,0 +1,208 @@
+"""A campaign: many tasks mined by worker processes into one store, with a ledger from which a stopped campaign goes on.
+
+Who writes: only the process that runs the campaign, to references, store and ledger. Workers send what they made and keep nothing, so one that is
+killed loses its task and no more, and when this process is killed its workers end and the next run does again what they were at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from dextrack.demonstrations import store
+from dextrack.demonstrations.demonstration import Demonstration
+from dextrack.errors import InputError
+from dextrack.files import require_writable
+from dextrack.mining import ledger as ledgers
+from dextrack.mining import workers
+from dextrack.mining.ledger import Ledger, Row
+from dextrack.mining.mine import MineConfig, mine
+from dextrack.mining.tasks import Task
+from dextrack.references.library import find_object, find_recording
+from dextrack.references.reference import Reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Campaign:
+    """What to mine, where to, and how."""
+
+    tasks: tuple[Task, ...]
+    store: Path
+    """The demonstration store; the ledger lies beside it."""
+    config: MineConfig
+    """Settings of mining; ``threads`` are those of each worker."""
+    seed: int = 0
+    workers: int = 1
+    """Worker processes, each of which mines one task at a time."""
+    force: bool = False
+    """Mine also what the store holds already from the same inputs."""
+
+
+class Watcher(Protocol):
+    """Who is told what happens; see ``dextrack.cli.campaign``."""
+
+    def begin(self, phase: str, tasks: Sequence[Task], rows: Sequence[Row]) -> None:
+        """``phase`` (``retarget`` or ``mine``) begins with ``tasks``; ``rows`` are known already."""
+
+    def hear(self, event: workers.Event) -> None:
+        """Something happened in a worker, or nothing for a while."""
+
+    def row(self, row: Row) -> None:
+        """A task has its row."""
+
+
+def run(campaign: Campaign, watcher: Watcher) -> list[Row]:
+    """Mine what ``campaign`` has not mined yet; returns the rows of all its tasks, in their order.
+
+    Raises:
+        RefusedError: another campaign is at work on the store, or no worker process starts.
+        InputError: store, ledger or a reference cannot be written.
+    """
+    require_writable(campaign.store)
+    ledger = Ledger(ledgers.path_of(campaign.store))
+    try:
+        wanted = [t for t in campaign.tasks if not _known(campaign, ledger, t)]
+        for task in wanted:
+            if task.fault:
+                ledger.append(_row(campaign, task, ledgers.REFUSED, why=task.fault))
+        missing = [t for t in wanted if t.recording is not None and not t.fault]
+        ready = [t for t in wanted if t.recording is None and not t.fault]
+        if missing:
+            watcher.begin("retarget", missing, ())
+            ready += [t for t in _retarget(campaign, ledger, missing, watcher) if not _known(campaign, ledger, t)]
+        if ready:
+            # The longest first, so that no worker is alone with a long one at the end.
+            ready.sort(key=lambda task: -task.steps)
+            left = {t.key for t in ready}
+            watcher.begin("mine", ready, [ledger.rows[t.key] for t in campaign.tasks if t.key not in left])
+            _mine(campaign, ledger, ready, watcher)
+        return [ledger.rows[t.key] for t in campaign.tasks]
+    finally:
+        ledger.close()
+
+
+def known(campaign: Campaign) -> list[Row]:
+    """The rows that tasks of ``campaign`` have in the ledger, from whichever inputs; needs no lock."""
+    rows = ledgers.read(ledgers.path_of(campaign.store))
+    return [rows[t.key] for t in campaign.tasks if t.key in rows and rows[t.key].state in (ledgers.MINED, ledgers.REFUSED)]
+
+
+def _retarget(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher: Watcher) -> list[Task]:
+    """Make the references of ``tasks``; returns those that there are now."""
+    made = []
+    jobs = [workers.Job(t.key, _retarget_job, (str(t.recording), t.hand, campaign.config.threads)) for t in tasks]
+    for task, ended in _run(campaign, ledger, tasks, jobs, watcher):
+        reference: Reference = ended.result
+        reference.save(task.path)
+        made.append(dataclasses.replace(task, recording=None, digest=reference.digest, steps=reference.n_steps))
+    return made
+
+
+def _mine(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher: Watcher) -> None:
+    jobs = [workers.Job(t.key, _mine_job, (t.path, t.digest, campaign.config, campaign.seed)) for t in tasks]
+    for task, ended in _run(campaign, ledger, tasks, jobs, watcher):
+        demonstration: Demonstration = ended.result
+        store.save(campaign.store, demonstration, replace=True)
+        ledger.append(_mined(campaign, task, demonstration, ended))
+        watcher.row(ledger.rows[task.key])
+
+
+def _run(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], jobs: Sequence[workers.Job], watcher: Watcher) -> Iterator[tuple[Task, workers.Ended]]:
+    """Run ``jobs``, one for each of ``tasks``; yields those that have a result, and keeps the rows of those that have none."""
+    by_name = {job.name: task for job, task in zip(jobs, tasks, strict=True)}
+    events = workers.run(jobs, campaign.workers, campaign.config.threads)
+    try:
+        for event in events:
+            watcher.hear(event)
+            if not isinstance(event, workers.Ended):
+                continue
+            task = by_name[event.job.name]
+            if event.state == workers.DONE:
+                yield task, event
+            else:
+                ledger.append(_row(campaign, task, event.state, event.why, event))
+                if not event.again:
+                    watcher.row(ledger.rows[task.key])
+    finally:
+        events.close()
+
+
+def _retarget_job(recording: str, hand: str, threads: int, tell: workers.Tell) -> Reference:
+    """In a worker: retarget as ``dextrack retarget`` does by default."""
+    import torch
+
+    from dextrack.hands.spec import load_hand
+    from dextrack.references.retarget import RetargetConfig, retarget
+
+    torch.set_num_threads(threads)
+    loaded = find_recording(recording)
+    return retarget(loaded, find_object(loaded), load_hand(hand), RetargetConfig(), 0, lambda done: tell(0, done, 0.0))
+
+
+def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, tell: workers.Tell) -> Demonstration:
+    """In a worker: mine the reference at ``path``."""
+    reference = Reference.load(path)
+    if reference.digest != digest:
+        raise InputError(f"{path}: it was changed while the campaign ran.", remedy="run the same command again.")
+    demonstration = mine(reference, find_object(reference, near=path), config, seed, tell)
+    store.require_storable(demonstration)
+    return demonstration
+
+
+def inputs(digest: str, config: MineConfig, seed: int) -> str:
+    """One digest of everything that a demonstration is made from; the number of threads does not matter."""
+    settings = json.dumps([digest, dataclasses.asdict(dataclasses.replace(config, threads=1)), seed], sort_keys=True)
+    return hashlib.sha256(settings.encode()).hexdigest()
+
+
+def _known(campaign: Campaign, ledger: Ledger, task: Task) -> bool:
+    """Whether ``task`` needs no work: the ledger says so, or the store has it and the ledger is told so now."""
+    if campaign.force:
+        return False
+    row = ledger.rows.get(task.key)
+    same = row is not None and row.inputs == inputs(task.digest, campaign.config, campaign.seed)
+    if row is not None and same and row.state == ledgers.REFUSED:
+        return True
+    if task.fault or task.recording is not None or not campaign.store.is_file():
+        return False
+    if row is not None and same and row.state == ledgers.MINED:
+        return task.key in store.names(campaign.store)
+    found = stored(campaign.store, task.key, task.digest, campaign.config, campaign.seed)
+    if found is not None:
+        ledger.append(_mined(campaign, task, found, None))
+    return found is not None
+
+
+def stored(path: Path, name: str, digest: str, config: MineConfig, seed: int) -> Demonstration | None:
+    """The demonstration ``name``, if the store at ``path`` has it from the same reference (its ``digest``), configuration and seed."""
+    if not path.is_file() or name not in store.names(path):
+        return None
+    try:
+        found = store.load(path, name)
+    except InputError:
+        return None  # damaged: it is mined again
+    p = found.provenance
+    wanted = json.dumps(dataclasses.asdict(dataclasses.replace(config, threads=0)), sort_keys=True)
+    same = p.get("reference") == digest and json.dumps(p.get("config"), sort_keys=True) == wanted
+    return found if same and seed <= int(p.get("seed", -1)) < seed + len(config.spreads) else None
+
+
+def _row(campaign: Campaign, task: Task, state: str, why: str = "", ended: workers.Ended | None = None, **more: Any) -> Row:
+    if ended is not None:
+        more |= {"seconds": ended.seconds, "cpu_seconds": ended.cpu_seconds, "attempt": ended.attempt}
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    digest = inputs(task.digest, campaign.config, campaign.seed)
+    return Row(task.key, state, digest, why, steps=task.steps, seed=campaign.seed, ended=now, **more)
+
+
+def _mined(campaign: Campaign, task: Task, demonstration: Demonstration, ended: workers.Ended | None) -> Row:
+    p = demonstration.provenance
+    more: dict[str, Any] = {"verdict": demonstration.verdict, "metrics": demonstration.metrics, "control_steps": int(p.get("control_steps", 0))}
+    if ended is None:
+        more["seconds"] = float(p.get("seconds", 0.0))
+    return _row(campaign, task, ledgers.MINED, ended=ended, **more)

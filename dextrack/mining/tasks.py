@@ -1,0 +1,142 @@
+"""The tasks of a campaign: which references there are, and which recordings have none yet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dextrack.errors import InputError
+from dextrack.files import digest
+from dextrack.references.library import find_object, find_recording, recordings
+from dextrack.references.recording import Recording
+from dextrack.references.reference import Reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A reference to be mined, a recording to be retargeted first, or a file that is neither."""
+
+    name: str
+    """Of the recording or reference."""
+    hand: str
+    path: Path
+    """Where the reference lies, or will."""
+    digest: str
+    """Of the reference, the recording, or the file that could not be read."""
+    steps: int = 0
+    """Control steps of the reference; 0 while there is none."""
+    recording: Path | None = None
+    """The recording that has to be retargeted."""
+    fault: str = ""
+    """Why it cannot be mined."""
+
+    @property
+    def key(self) -> str:
+        """The name of its demonstration in the store, ``<reference>@<hand>``."""
+        return f"{self.name}@{self.hand}"
+
+
+def from_items(items: Sequence[str], folder: Path, hand: str) -> list[Task]:
+    """The tasks that ``items`` name: reference files, folders of references, and recordings by name or file.
+
+    Args:
+        items: as the user wrote them.
+        folder: where the references of recordings lie, or will.
+        hand: robot hand of those references.
+
+    Raises:
+        InputError: an item is none of these, a folder holds no reference, or two different tasks have the same name.
+    """
+    tasks: list[Task] = []
+    present: list[Task] | None = None
+    for item in items:
+        path = Path(item).expanduser()
+        if path.is_dir():
+            found = _references(path)
+            if not found:
+                raise InputError(f"{path}: the folder holds no reference.", remedy="give a folder that `dextrack retarget` wrote to, or use --all.")
+            tasks += found
+        elif path.is_file() and not is_recording(path):
+            tasks.append(_reference(path))
+        else:
+            recording = find_recording(item)
+            present = _references(folder) if present is None else present
+            tasks.append(_of_recording(recording, recording.origin or path, present, folder, hand))
+    return distinct(tasks)
+
+
+def everything(folder: Path, hand: str) -> list[Task]:
+    """Every installed recording and every reference for ``hand`` in ``folder``.
+
+    Raises:
+        InputError: there are none.
+    """
+    present = [t for t in _references(folder) if t.hand == hand or t.fault]
+    tasks: dict[str, Task] = {}
+    for path in recordings().values():
+        try:
+            recording = Recording.load(path)
+        except InputError as error:
+            tasks[path.stem] = Task(path.stem, hand, path, digest(path), fault=str(error))
+            continue
+        tasks[recording.name] = _of_recording(recording, path, present, folder, hand)
+    for task in present:
+        tasks.setdefault(task.name, dataclasses.replace(task, hand=hand))
+    if not tasks:
+        raise InputError(f"there is nothing to mine: no recording is installed, and {folder} holds no reference.", remedy="run `dextrack data install myodm`.")
+    return list(tasks.values())
+
+
+def _of_recording(recording: Recording, path: Path, present: Iterable[Task], folder: Path, hand: str) -> Task:
+    """The task of ``recording``: one of the references that are ``present``, or one to be made at a name in ``folder`` that no other hand uses."""
+    mine = [t for t in present if t.name == recording.name]
+    taken = {t.path.name for t in mine if t.hand != hand and not t.fault}
+    place = next(p for p in (f"{recording.name}.npz", f"{recording.name}@{hand}.npz") if p not in taken)
+    try:
+        obj = find_object(recording)
+    except InputError as error:
+        return Task(recording.name, hand, folder / place, recording.digest, recording=path, fault=str(error))
+    for task in mine:
+        if task.hand == hand and not task.fault:
+            made_from = Reference.load(task.path).provenance
+            if (made_from.get("recording"), made_from.get("object")) == (recording.digest, obj.digest):
+                return task
+    return Task(recording.name, hand, folder / place, recording.digest, recording=path)
+
+
+def _references(folder: Path) -> list[Task]:
+    """The references in ``folder``, and the files there that should be some; files that are just being written are hidden."""
+    return [_reference(path) for path in sorted(folder.glob("*.npz")) if not path.name.startswith(".")]
+
+
+def _reference(path: Path) -> Task:
+    try:
+        reference = Reference.load(path)
+    except InputError as error:
+        return Task(path.stem.partition("@")[0], path.stem.partition("@")[2] or "unknown", path, digest(path), fault=str(error))
+    return Task(reference.name, reference.hand_name, path, reference.digest, reference.n_steps)
+
+
+def is_recording(path: Path) -> bool:
+    """Whether the file at ``path`` is a recording."""
+    try:
+        Recording.load(path)
+    except InputError:
+        return False
+    return True
+
+
+def distinct(tasks: Iterable[Task]) -> list[Task]:
+    """``tasks`` without repetitions.
+
+    Raises:
+        InputError: two different ones have the same name.
+    """
+    found: dict[str, Task] = {}
+    for task in tasks:
+        other = found.setdefault(task.key, task)
+        if other.digest != task.digest:
+            remedy = "rename one of the references, or mine them to different stores."
+            raise InputError(f"{other.path} and {task.path} are different references of the same name, {task.key}.", remedy=remedy)
+    return list(found.values())
