@@ -157,6 +157,20 @@ def ranges(name: str, rows: Mapping[str, tuple[float, float, float]], xlabel: st
         return _svg(figure, name)
 
 
+def bars(name: str, counts: Mapping[str, int], xlabel: str) -> str:
+    """SVG of ``counts``, one horizontal bar each, in their order from the top."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8.6, 0.8 + 0.34 * max(1, len(counts))), layout="constrained")
+        axes = figure.subplots()
+        drawn = axes.barh(list(counts), list(counts.values()), color=TRIAL, alpha=0.85)
+        axes.bar_label(drawn, padding=3)
+        axes.invert_yaxis()
+        axes.set_xlabel(xlabel)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(axis="x", color=LINE, linewidth=0.4, alpha=0.6)
+        return _svg(figure, name)
+
+
 def _svg(figure: Figure, name: str) -> str:
     """The figure as an ``<svg>`` element for an HTML page: no external names, ids of its own, colours from the page."""
     buffer = io.StringIO()

@@ -142,6 +142,12 @@ def explain(demonstration: Demonstration, obj: ObjectSpec) -> Failure | None:
     return _fragile(trial, reference)
 
 
+def seen(demonstration: Demonstration, obj: ObjectSpec, failure: Failure) -> Signals:
+    """The measured replay that ``failure`` was found in."""
+    trial = _Trial(demonstration.reference, obj, demonstration.targets, _physics(demonstration))
+    return trial.measure() if failure.member is None else trial.measure(member=perturbations()[failure.member])
+
+
 def first_failure(verdict: Verdict, signals: Signals) -> tuple[str, int] | None:
     """(what failed, first frame of the failure) of a replay; None when it lifts, holds, stays within 20 degrees and is clean."""
     asked = signals.reference_height >= REFERENCE_LIFT

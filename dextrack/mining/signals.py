@@ -36,6 +36,8 @@ OPPOSED = -0.3
 class Signals:
     """One measured replay of N steps. World frame, SI units; the leading dimension of every array is N + 1."""
 
+    hand: Floats
+    """(N + 1, 22): theta."""
     object_position_w: Floats
     """(N + 1, 3), m."""
     object_quaternion_w: Floats
@@ -121,6 +123,7 @@ def measure_signals(
     in_wrist = _in_wrist(reference, q[:, scene.hand_qpos], position)
     step = np.linalg.norm(np.diff(in_wrist, axis=0), axis=1) / scene.physics.period
     return Signals(
+        hand=q[:, scene.hand_qpos],
         object_position_w=position,
         object_quaternion_w=quaternion,
         height=lowest_z(hull, position, quaternion),
