@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from pytorch_kinematics.frame import Frame, Joint, Link
 from pytorch_kinematics.transforms import Transform3d
 
+from dextrack.errors import InputError
 from dextrack.hands.spec import HandSpec
 
 MIN_SPHERE = 0.006
@@ -86,14 +87,21 @@ def collision_spheres(hand: HandSpec) -> Tuple[Tuple[str, ...], np.ndarray, np.n
 
     Returns:
         (bodies, offsets, radii): body names (S,), centres in the bodies' frames (S, 3) m, radii (S,) m.
+
+    Raises:
+        InputError: the hand has a geom that is no box, capsule or sphere.
     """
     model = mujoco.MjModel.from_xml_path(str(hand.mjcf))
     bodies, offsets, radii = [], [], []
     for g in range(model.ngeom):
         size, kind = model.geom_size[g], model.geom_type[g]
-        if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
+        if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+            radius, grid = float(size[0]), np.zeros((1, 3))
+        elif kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
             radius = float(size[0])
             grid = np.stack([np.zeros(3), np.zeros(3), np.linspace(-size[1], size[1], 3)], axis=1)
+        elif kind != mujoco.mjtGeom.mjGEOM_BOX:
+            raise InputError("hand %s: geom %d of the model is no box, capsule or sphere." % (hand.name, g), remedy="cover it by such shapes.")
         else:
             radius = max(float(size.min()), MIN_SPHERE)
             axes = [np.linspace(-1, 1, max(1, int(np.ceil(s / radius)))) * max(s - radius, 0.0) if s > radius else np.zeros(1) for s in size]

@@ -1,12 +1,13 @@
 """URDF from our MJCF: Isaac Gym and RViz read URDF, MuJoCo reads MJCF, and the MJCF is the one source.
 
-``python -m dextrack.hands.urdf_export`` writes the files that are committed beside the models; a test fails when they drift.
+``python -m dextrack.hands.urdf_export`` writes the files that are committed beside the models, mirrored models first; a test fails when they drift.
 The converter knows what our models use: hinge joints, at most one per body, and boxes, spheres, cylinders and capsules.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 from xml.etree import ElementTree
@@ -18,7 +19,10 @@ from numpy.typing import ArrayLike
 
 from dextrack.errors import InputError
 from dextrack.files import replacing
-from dextrack.hands.spec import hand_names, load_hand
+from dextrack.hands import HANDS
+from dextrack.hands.description import mirrored_models
+from dextrack.hands.spec import load_hand
+from dextrack.hands.xml_text import indent, numbers
 from dextrack.rotations import rotate, to_matrix
 
 VISUAL_GROUP = 3
@@ -56,7 +60,7 @@ def export_urdf(mjcf: Path, limits: Mapping[str, Limits]) -> str:
     for body in range(1, model.nbody):
         if body != roots[0]:
             robot.append(_joint(model, body, limits))
-    _indent(robot, "\n")
+    indent(robot)
     return '<?xml version="1.0"?>\n' + ElementTree.tostring(robot, encoding="unicode") + "\n"
 
 
@@ -75,23 +79,8 @@ def _turn(y: float, x: float) -> float:
     return angle + 2.0 * np.pi if angle < -np.pi + 1e-9 else angle
 
 
-def _text(values: ArrayLike) -> str:
-    # Ten digits are enough for a picometre, and few enough to be equal on every machine; adding 0.0 turns -0 into 0.
-    return " ".join("%.10g" % (round(float(v), 13) + 0.0) for v in np.ravel(np.asarray(values, dtype=np.float64)))
-
-
-def _indent(element: ElementTree.Element, line: str) -> None:
-    """Break lines before every child, two spaces deeper each level (``ElementTree.indent`` came with Python 3.9)."""
-    if len(element):
-        element.text = line + "  "
-        for child in element:
-            _indent(child, line + "  ")
-            child.tail = line + "  "
-        element[-1].tail = line
-
-
 def _origin(position: ArrayLike, quaternion: ArrayLike) -> ElementTree.Element:
-    return ElementTree.Element("origin", xyz=_text(np.asarray(position)), rpy=_text(rpy(quaternion)))
+    return ElementTree.Element("origin", xyz=numbers(np.asarray(position)), rpy=numbers(rpy(quaternion)))
 
 
 def _link(model: mujoco.MjModel, body: int) -> ElementTree.Element:
@@ -101,9 +90,9 @@ def _link(model: mujoco.MjModel, body: int) -> ElementTree.Element:
         # The principal axes are turned into the body's: several URDF readers ignore the rotation of an inertial frame.
         r = to_matrix(model.body_iquat[body])
         inertia = r @ np.diag(model.body_inertia[body]) @ r.T
-        ElementTree.SubElement(inertial, "origin", xyz=_text(model.body_ipos[body]), rpy="0 0 0")
-        ElementTree.SubElement(inertial, "mass", value=_text([model.body_mass[body]]))
-        entries = {"i" + a + b: _text([inertia[i, j]]) for a, b, i, j in _INERTIA}
+        ElementTree.SubElement(inertial, "origin", xyz=numbers(model.body_ipos[body]), rpy="0 0 0")
+        ElementTree.SubElement(inertial, "mass", value=numbers([model.body_mass[body]]))
+        entries = {"i" + a + b: numbers([inertia[i, j]]) for a, b, i, j in _INERTIA}
         ElementTree.SubElement(inertial, "inertia", entries)
     for geom in range(model.ngeom):
         if model.geom_bodyid[geom] == body:
@@ -120,14 +109,14 @@ def _shapes(model: mujoco.MjModel, geom: int) -> List[ElementTree.Element]:
     kind = mujoco.mjtGeom(model.geom_type[geom])
     pieces: List[Tuple[Any, str, Dict[str, str]]] = []
     if kind == mujoco.mjtGeom.mjGEOM_BOX:
-        pieces.append((position, "box", {"size": _text(2.0 * size)}))
+        pieces.append((position, "box", {"size": numbers(2.0 * size)}))
     elif kind == mujoco.mjtGeom.mjGEOM_SPHERE:
-        pieces.append((position, "sphere", {"radius": _text(size[:1])}))
+        pieces.append((position, "sphere", {"radius": numbers(size[:1])}))
     elif kind in (mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE):
-        pieces.append((position, "cylinder", {"radius": _text(size[:1]), "length": _text(2.0 * size[1:2])}))
+        pieces.append((position, "cylinder", {"radius": numbers(size[:1]), "length": numbers(2.0 * size[1:2])}))
         if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
             for end in (-1.0, 1.0):
-                pieces.append((position + rotate(quaternion, [0.0, 0.0, end * size[1]]), "sphere", {"radius": _text(size[:1])}))
+                pieces.append((position + rotate(quaternion, [0.0, 0.0, end * size[1]]), "sphere", {"radius": numbers(size[:1])}))
     else:
         raise InputError("model: a geom of type %s has no counterpart in URDF." % kind.name, remedy="use boxes, spheres, cylinders or capsules.")
     roles = []
@@ -171,10 +160,10 @@ def _joint(model: mujoco.MjModel, body: int, limits: Mapping[str, Limits]) -> El
     if count:
         if joint_name not in limits:
             raise InputError("model: joint %s has no effort and velocity." % joint_name, remedy="name it in the limits.")
-        ElementTree.SubElement(element, "axis", xyz=_text(model.jnt_axis[joint]))
+        ElementTree.SubElement(element, "axis", xyz=numbers(model.jnt_axis[joint]))
         lower, upper = model.jnt_range[joint]
         figures = {"lower": lower, "upper": upper, "effort": limits[joint_name].effort, "velocity": limits[joint_name].velocity}
-        ElementTree.SubElement(element, "limit", {k: _text([v]) for k, v in figures.items()})
+        ElementTree.SubElement(element, "limit", {k: numbers([v]) for k, v in figures.items()})
     return element
 
 
@@ -192,21 +181,22 @@ def hand_limits(name: str) -> Dict[str, Limits]:
 
 
 def exports() -> Dict[Path, str]:
-    """Every committed URDF, of the arm and of the registered hands: its path, and the text that it ought to hold."""
+    """Every committed URDF, of the arm and of the shipped hands: its path, and the text that it ought to hold."""
     arm = path("models", "fr3", "fr3.xml")
     out = {arm.with_suffix(".urdf"): export_urdf(arm, arm_limits(arm))}
-    for name in hand_names():
+    for name in HANDS:
         mjcf = load_hand(name).mjcf
         out[mjcf.with_suffix(".urdf")] = export_urdf(mjcf, hand_limits(name))
     return out
 
 
 def main() -> None:
-    """Rewrite the committed URDF files."""
-    for target, text in exports().items():
-        with replacing(target) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        print(target)
+    """Rewrite the committed files that follow from others: mirrored models, then every URDF."""
+    for generated in (functools.partial(mirrored_models, HANDS), exports):
+        for target, text in generated().items():
+            with replacing(target) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            print(target)
 
 
 if __name__ == "__main__":
