@@ -83,6 +83,20 @@ class TrackingConfig:
     termination: TerminationConfig = dataclasses.field(default_factory=TerminationConfig)
     start: Literal["first", "uniform"] = "first"
     """Frame at which episodes start: 0 (paper), or drawn uniformly from the sequence (ours)."""
+    start_first: float = 0.0
+    """Share of the episodes that start at frame 0 although frames are drawn (ours)."""
+    start_offset: float = 0.0
+    """Standard deviation, m, of the object's displacement in x and in y where an episode starts before the object has moved (ours)."""
+    start_turn: float = 0.0
+    """The same of its turn about the vertical, rad (ours)."""
+
+    def __post_init__(self) -> None:
+        """Refuse shares and deviations that make no sense."""
+        if not 0.0 <= self.start_first <= 1.0:
+            raise InputError(f"tracking: start_first is {self.start_first}.", remedy="give a share from 0 to 1.")
+        for field in ("start_offset", "start_turn"):
+            if not 0.0 <= getattr(self, field) < math.inf:
+                raise InputError(f"tracking: {field} is {getattr(self, field)}.", remedy="give a standard deviation of 0 or more.")
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; ``from_dict`` reads it back."""

@@ -26,6 +26,7 @@ from dextrack.tracking.start import Starts
 from dextrack.tracking.task import Expert, TrackingTask
 
 Ints = NDArray[np.intp]
+Floats = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,14 +125,16 @@ class TrackingEnv:
         """s_n of each world: theta, object position, object quaternion, (W, 22 + 7), single precision; the next step overwrites it."""
         return self._state
 
-    def reset(self, frames: Tensor | int | None = None) -> Tensor:
+    def reset(self, frames: Tensor | int | None = None, object_pose_w: tuple[Floats, Floats] | None = None) -> Tensor:
         """Begin every world's episode and return the observations (W, size).
 
         Args:
             frames: start frames, (W,) or one for all, in [0, N); None: as the configuration says.
+            object_pose_w: position (W, 3), m, and quaternion (W, 4), wxyz, at which the objects lie still instead of where the frames have them;
+                later episodes begin as the configuration says again.
         """
         worlds = np.arange(self.n_worlds)
-        self._begin(worlds, None if frames is None else torch.as_tensor(frames).expand(self.n_worlds).to(torch.int64))
+        self._begin(worlds, None if frames is None else torch.as_tensor(frames).expand(self.n_worlds).to(torch.int64), object_pose_w)
         self._ready = True
         return self._observe()
 
@@ -200,9 +203,11 @@ class TrackingEnv:
         self._observe()
         return worlds, final
 
-    def _begin(self, worlds: Ints, frames: Tensor | None) -> None:
+    def _begin(self, worlds: Ints, frames: Tensor | None, object_pose_w: tuple[Floats, Floats] | None = None) -> None:
         """Put ``worlds`` at the start of an episode and sense it; the states of others have not changed since they were sensed."""
         start = self._starts.draw(len(worlds), frames)
+        if object_pose_w is not None:
+            start = start.with_object(*object_pose_w)
         self.backend.reset(
             start.hand,
             start.object_position_w,

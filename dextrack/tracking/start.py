@@ -18,6 +18,9 @@ from dextrack.tracking.task import Expert, TrackingTask
 
 Floats = NDArray[np.float64]
 
+RESTING = (2e-3, 0.02)
+"""Displacement, m, and turn, rad, from the first pose within which an object has not moved yet."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Start:
@@ -42,6 +45,13 @@ class Start:
     previous: Floats
     """The state one period before, (n, 22 + 7); at frame 0 the same state, because nothing moves."""
 
+    def with_object(self, position_w: Floats, quaternion_w: Floats) -> Start:
+        """The same starts, the objects lying still at ``position_w`` (n, 3), m, and ``quaternion_w`` (n, 4), wxyz."""
+        previous = self.previous.copy()
+        previous[:, -7:-4], previous[:, -4:] = position_w, quaternion_w
+        still = np.zeros_like(self.object_velocity_w)
+        return dataclasses.replace(self, object_position_w=position_w, object_quaternion_w=quaternion_w, object_velocity_w=still, previous=previous)
+
 
 class Starts:
     """Draws the starts of a task's episodes, and holds the constants of its residual action."""
@@ -58,7 +68,7 @@ class Starts:
         self.step = action.step_sizes(config.action, hand.joint_names, period)
         self.baseline = action.baseline_rows(torch.as_tensor(task.baseline_hand), self.lower, self.upper, config.action.baseline_lead)
         """Rows (N + 1, 22) that steps add to, double precision."""
-        self._uniform, self._n = config.start == "uniform", reference.n_steps
+        self._config, self._n = config, reference.n_steps
         self._generator = torch.Generator().manual_seed(seed)
         source: Expert | None = expert
         if source is not None and (source.hand.shape != reference.hand.shape or source.targets.shape != reference.hand[1:].shape):
@@ -72,6 +82,10 @@ class Starts:
         self._object_velocity = np.concatenate([np.gradient(self._position, period, axis=0), _angular_velocity(self._quaternion, period)], axis=1)
         self._targets = np.concatenate([np.clip(self._hand[:1], lower, upper), targets])
         self._delta = np.concatenate([np.zeros((1, hand.dof)), targets - rows[:-1]])
+        moved = np.linalg.norm(self._position - self._position[0], axis=1) > RESTING[0]
+        moved |= rotations.angle(self._quaternion, self._quaternion[0]) > RESTING[1]
+        self._resting = int(np.argmax(moved)) if moved.any() else len(moved)
+        """Frames before the object moves; their starts may be displaced."""
 
     def draw(self, count: int, frames: Tensor | None = None) -> Start:
         """Starts of ``count`` worlds, at ``frames`` (count,) in [0, N), or where the configuration says.
@@ -80,22 +94,41 @@ class Starts:
             InputError: a frame is out of range.
         """
         if frames is None:
-            frames = torch.randint(self._n, (count,), generator=self._generator) if self._uniform else torch.zeros(count, dtype=torch.int64)
+            frames = self._frames(count)
         elif len(frames) and not 0 <= int(frames.min()) <= int(frames.max()) < self._n:
             raise InputError(f"start frames: they are not all in [0, {self._n}).", remedy="start before the reference's last frame.")
         n = frames.numpy()
         before = np.maximum(n - 1, 0)
+        offset, turn = self._displacement(n)
         return Start(
             frame=frames,
             hand=self._hand[n],
             hand_velocity=np.where((n > 0)[:, None], self._velocity[n], 0.0),
-            object_position_w=self._position[n],
-            object_quaternion_w=self._quaternion[n],
+            object_position_w=self._position[n] + offset,
+            object_quaternion_w=rotations.multiply(turn, self._quaternion[n]),
             object_velocity_w=np.where((n > 0)[:, None], self._object_velocity[n], 0.0),
             targets=self._targets[n],
             delta=self._delta[n],
-            previous=np.concatenate([self._hand[before], self._position[before], self._quaternion[before]], axis=1),
+            previous=np.concatenate([self._hand[before], self._position[before] + offset, rotations.multiply(turn, self._quaternion[before])], axis=1),
         )
+
+    def _frames(self, count: int) -> Tensor:
+        """Start frames (count,) as the configuration says."""
+        if self._config.start == "first":
+            return torch.zeros(count, dtype=torch.int64)
+        frames = torch.randint(self._n, (count,), generator=self._generator)
+        if self._config.start_first:
+            frames[torch.rand(count, generator=self._generator) < self._config.start_first] = 0
+        return frames
+
+    def _displacement(self, n: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Displacement (n, 3), m, and turn (n, 4), wxyz, of the object at starts in frames ``n``: over the table, and none once it has moved."""
+        c = self._config
+        if not (c.start_offset or c.start_turn):
+            return np.zeros((len(n), 3)), np.tile([1.0, 0.0, 0.0, 0.0], (len(n), 1))
+        drawn = torch.randn(len(n), 3, generator=self._generator, dtype=torch.float64).numpy() * (n < self._resting)[:, None]
+        flat = drawn * [c.start_offset, c.start_offset, 0.0]
+        return flat, rotations.from_rotation_vector(drawn * [0.0, 0.0, c.start_turn])
 
 
 def _angular_velocity(quaternion_w: Floats, period: float) -> Floats:

@@ -1,0 +1,86 @@
+"""PPO of rsl-rl-lib on the worlds of one task: networks, the loop of rollout and update, and its state as plain tensors.
+
+The library's runner is left out: it writes pickles, prints, and bootstraps an episode that was cut off with the value of the state before its last.
+Here that value is of the state that the episode was cut off in. Physics and torch take turns on the same threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from rsl_rl.algorithms import PPO
+from rsl_rl.models import MLPModel
+from rsl_rl.storage import RolloutStorage
+from tensordict import TensorDict
+from torch import Tensor
+
+from dextrack.mining.rl_config import RLConfig
+from dextrack.mining.rl_env import GROUP, RLEnv
+
+
+class Learner:
+    """Networks, optimiser and worlds; the caller seeds torch before it makes one."""
+
+    def __init__(self, env: RLEnv, config: RLConfig, seed: int) -> None:
+        """Make the networks; the first policy's mean action is zero everywhere, which is the baseline."""
+        self.env, self._config = env, config
+        p = config.ppo
+        observation = TensorDict({GROUP: torch.zeros(env.num_envs, env.observation_size)}, batch_size=[env.num_envs])
+        groups = {"actor": [GROUP], "critic": [GROUP]}
+        gaussian = {"class_name": "GaussianDistribution", "init_std": p.std, "std_range": p.std_range, "std_type": "log"}
+        self.actor = MLPModel(observation, groups, "actor", env.num_actions, p.hidden, "elu", obs_normalization=True, distribution_cfg=gaussian)
+        self.critic = MLPModel(observation, groups, "critic", 1, p.hidden, "elu", obs_normalization=True)
+        torch.nn.init.zeros_(self.actor.mlp[-1].weight)
+        torch.nn.init.zeros_(self.actor.mlp[-1].bias)
+        self.ppo = PPO(
+            self.actor, self.critic, RolloutStorage("rl", env.num_envs, p.horizon, observation, [env.num_actions]), num_learning_epochs=p.epochs,
+            num_mini_batches=p.minibatches, clip_param=p.clip, gamma=p.gamma, lam=p.lam, entropy_coef=p.entropy, learning_rate=p.learning_rate,
+            use_clipped_value_loss=False, schedule="adaptive", desired_kl=p.desired_kl,
+        )  # fmt: skip
+        rng = np.random.default_rng(seed)
+        env.env.backend.vary(*(1.0 + rng.uniform(-config.vary, config.vary, (2, env.num_envs))))
+        self._begun = False
+
+    def iterate(self, done: float) -> float:
+        """Roll all worlds out for one horizon and update; ``done`` is the fraction of the budget spent. Returns the mean reward per step."""
+        if self._config.curriculum is not None:
+            self.env.end_beyond(self._config.curriculum.error(done))
+        observation = self.env.get_observations() if self._begun else self.env.reset()
+        self._begun = True
+        self.ppo.train_mode()
+        mean = 0.0
+        with torch.no_grad():
+            for _ in range(self._config.ppo.horizon):
+                observation, rewards, dones, extras = self.env.step(self.ppo.act(observation))
+                cut = extras["cut_worlds"]
+                if len(cut):
+                    rewards[cut] += self.ppo.gamma * self.critic(extras["cut_observations"]).squeeze(1)
+                mean += float(extras["reward"].mean())
+                self.ppo.process_env_step(observation, rewards, dones, {})
+            self.ppo.compute_returns(observation)
+        self.ppo.update()
+        return mean / self._config.ppo.horizon
+
+    def state(self) -> dict[str, Tensor]:
+        """Networks, the optimiser's moments and torch's random state, by name."""
+        out = {f"{part}.{k}": v.clone() for part in ("actor", "critic") for k, v in getattr(self, part).state_dict().items()}
+        for index, moments in self.ppo.optimizer.state_dict()["state"].items():
+            out |= {f"adam.{index}.{k}": v.clone() for k, v in moments.items()}
+        return {**out, "random": torch.get_rng_state()}
+
+    def restore(self, state: Mapping[str, Tensor], learning_rate: float) -> None:
+        """Take up what ``state`` gave; episodes begin anew."""
+        for part in ("actor", "critic"):
+            getattr(self, part).load_state_dict({k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(part + ".")})
+        moments: dict[int, dict[str, Any]] = {}
+        for name, value in state.items():
+            if name.startswith("adam."):
+                _, index, key = name.split(".")
+                moments.setdefault(int(index), {})[key] = value
+        groups = self.ppo.optimizer.state_dict()["param_groups"]
+        self.ppo.optimizer.load_state_dict({"state": moments, "param_groups": [{**g, "lr": learning_rate} for g in groups]})
+        self.ppo.learning_rate = learning_rate
+        torch.set_rng_state(state["random"])

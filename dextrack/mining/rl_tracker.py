@@ -1,0 +1,258 @@
+"""The RL tracker: the paper's per-trajectory tracker, PPO on one tracking task with a chosen baseline.
+
+The policy sees the observation of Eq. 8, adds cumulative residuals to the baseline and is rewarded by Eq. 10. Its mean action, rolled out from the
+reference's first state in the nominal world, gives the targets, which are judged like any other tracker's: replayed open loop. How the
+policy itself does in the perturbed worlds, closed loop, stands beside it in the provenance.
+
+Training stops at the plateau of the evaluation's return, or when the budget of control steps is spent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dextrack.demonstrations.demonstration import Demonstration
+from dextrack.errors import InputError
+from dextrack.hands.spec import load_hand
+from dextrack.mining import rl_checkpoint
+from dextrack.mining.ensemble import NOMINAL, Member
+from dextrack.mining.mine import demonstrate
+from dextrack.mining.replays import perturbations
+from dextrack.mining.rl_baseline import RLBaseline, rl_baseline
+from dextrack.mining.rl_config import RLConfig
+from dextrack.mining.rl_env import RLEnv
+from dextrack.mining.rl_evaluation import Evaluation, Recorder, Rollout, survived, zero_action
+from dextrack.mining.rl_learner import Learner
+from dextrack.objects.spec import ObjectSpec
+from dextrack.references.reference import Reference
+from dextrack.sim import Backend, make_backend
+from dextrack.sim.scene import Scene, build_scene
+from dextrack.tracking.config import TerminationConfig
+from dextrack.tracking.env import TrackingEnv
+from dextrack.tracking.metrics import measure
+from dextrack.tracking.task import TrackingTask
+from dextrack.tracking.verdict import hull_vertices
+
+Progress = Callable[[float, float], None]
+"""Called with (fraction of the budget spent, mean object position error of the newest evaluation, m)."""
+
+
+def track_by_rl(
+    reference: Reference,
+    obj: ObjectSpec,
+    baseline: Demonstration | None = None,
+    config: RLConfig | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+) -> Demonstration:
+    """Train a tracker for one task, and judge the targets of its best policy.
+
+    Args:
+        reference: what to track.
+        obj: its object.
+        baseline: what residuals are added to: None for the reference (kinematics), a demonstration of it, or one of a parent.
+        config: settings; the defaults when None.
+        seed: of networks, noise, starts and training worlds; with the same number of threads it gives the same demonstration.
+        progress: called after each evaluation.
+        checkpoint: file that training goes on from, if it is there, and is saved to at each evaluation.
+
+    Returns:
+        The demonstration, whether or not its verdict passes. Its provenance has ``curve`` (evaluations: control steps, processor seconds, return per
+        step, mean object errors), ``zero`` (the same of the baseline alone), ``closed_loop`` and ``stopped`` ("plateau" or "budget").
+
+    Raises:
+        InputError: object, joints or baseline are not the reference's, the seed is negative, or the checkpoint is of another task or configuration.
+    """
+    config = config or RLConfig()
+    began = time.monotonic()
+    _check(reference, obj, seed)
+    scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
+    plan = rl_baseline(reference, scene, baseline, config.task.action.baseline_lead)
+    with _torch_to_itself(seed, config.threads):
+        training = Training(reference, obj, scene, plan, config, seed, checkpoint)
+        training.run(progress)
+        best = training.evaluate_best()
+        closed = _closed_loop(training, best)
+        training.close()
+    provenance = {
+        "tracker": "rl",
+        "baseline": plan.origin,
+        "config": comparable(config),
+        "seed": seed,
+        "control_steps": training.control_steps,
+        "cpu_seconds": training.cpu_seconds,
+        "stopped": training.stopped,
+        "zero": training.zero,
+        "curve": training.curve,
+        "closed_loop": closed,
+    }
+    return demonstrate(scene, reference, obj, best.targets[0], provenance, began, config.threads)
+
+
+def comparable(config: RLConfig) -> dict[str, Any]:
+    """The configuration as JSON has it, without what does not change the result."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(config, threads=0))))
+    return values
+
+
+class Training:
+    """One task's training: the learner, its evaluation, the best policy so far, and the curve."""
+
+    def __init__(
+        self, reference: Reference, obj: ObjectSpec, scene: Scene, plan: RLBaseline, config: RLConfig, seed: int, checkpoint: Path | None = None
+    ) -> None:
+        """Make worlds and networks, or take up the checkpoint."""
+        self.reference, self.obj, self.scene, self.plan, self.config = reference, obj, scene, plan, config
+        self._checkpoint = checkpoint
+        self._identity = {"reference": reference.digest, "object": obj.digest, "baseline": plan.origin, "seed": seed, "config": _without_limits(config)}
+        self._task = TrackingTask(reference, obj, plan.rows)
+        self._learner = Learner(RLEnv(self._env(self._backend(config.worlds), seed), config.phase, config.ppo.reward_scale), config, seed)
+        self._evaluation = self.evaluation((NOMINAL,))
+        self.control_steps, self.cpu_seconds, self.stopped = 0, 0.0, "budget"
+        self.curve: list[dict[str, float]] = []
+        """One entry per evaluation."""
+        self.zero = self._entry(self._evaluation.rollout(zero_action))
+        """The baseline without residual."""
+        self._best, self._best_return = self._actor(), -np.inf
+        self._mark, self._since_best = -np.inf, 0
+        if checkpoint is not None and Path(checkpoint).exists():
+            self._resume(Path(checkpoint))
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Train to the plateau or the end of the budget."""
+        c = self.config
+        per_iteration = c.worlds * c.ppo.horizon
+        used = time.process_time() - self.cpu_seconds
+        while True:
+            if self.control_steps % (per_iteration * c.evaluate_every) == 0 or self.control_steps >= c.budget:
+                self.cpu_seconds = time.process_time() - used
+                if not self.curve or self.curve[-1]["control_steps"] < self.control_steps:
+                    self._evaluate()
+                if progress:
+                    progress(min(1.0, self.control_steps / max(1, c.budget)), self.curve[-1]["t_err_m"])
+                if self._since_best >= c.patience:
+                    self.stopped = "plateau"
+                    return
+                if self.control_steps >= c.budget:
+                    return
+            self._learner.iterate(self.control_steps / c.budget)
+            self.control_steps += per_iteration
+
+    def evaluate_best(self) -> Rollout:
+        """Roll the best policy out in the nominal world."""
+        self._learner.actor.load_state_dict(self._best)
+        return self._evaluation.rollout(self.policy)
+
+    def policy(self, observation: Any) -> Tensor:
+        """The mean action of the current policy."""
+        actions: Tensor = self._learner.actor(observation)
+        return actions
+
+    def evaluation(self, members: tuple[Member, ...]) -> Evaluation:
+        """Worlds in which to evaluate, one per member."""
+        return Evaluation(self._env, self._backend(len(members)), self.scene, members, self.config.phase)
+
+    def close(self) -> None:
+        """Free all worlds."""
+        self._evaluation.close()
+        self._learner.env.env.backend.close()
+
+    def _backend(self, worlds: int) -> Backend:
+        c, hand = self.config, self.scene.hand
+        return make_backend("mujoco", hand, self.reference.base_quaternion_w, self.obj, physics=c.physics, n_worlds=worlds, n_threads=min(c.threads, worlds))
+
+    def _env(self, backend: Backend, seed: int = 0) -> TrackingEnv:
+        task = dataclasses.replace(self.config.task, action=dataclasses.replace(self.config.task.action, baseline_lead=self.plan.lead))
+        if isinstance(backend, Recorder):
+            task = dataclasses.replace(task, start="first", start_offset=0.0, start_turn=0.0, termination=TerminationConfig())
+        return TrackingEnv(self._task, self.scene.hand, backend, task, self.plan.starts, seed=seed)
+
+    def _actor(self) -> dict[str, Tensor]:
+        return {k: v.clone() for k, v in self._learner.actor.state_dict().items()}
+
+    def _entry(self, rollout: Rollout) -> dict[str, float]:
+        m = measure(self.reference, rollout.hand[0], rollout.object_position_w[0], rollout.object_quaternion_w[0])
+        values = {"return_per_step": float(rollout.reward[0].mean()), "t_err_m": m.t_err_m, "r_err_rad": m.r_err_rad}
+        return {"control_steps": self.control_steps, "cpu_seconds": round(self.cpu_seconds, 1), **{k: round(float(v), 5) for k, v in values.items()}}
+
+    def _evaluate(self) -> None:
+        """Add to the curve, keep the policy if it is the best, and save the checkpoint."""
+        self._learner.ppo.eval_mode()
+        self.curve.append(self._entry(self._evaluation.rollout(self.policy)))
+        reached = self.curve[-1]["return_per_step"]
+        # Every better policy is kept, but only a clear improvement puts off the plateau.
+        clearly = reached > self._mark + self.config.improvement
+        self._mark, self._since_best = (reached, 0) if clearly else (self._mark, self._since_best + 1)
+        if reached > self._best_return:
+            self._best = self._actor()
+            self._best_return = reached
+        if self._checkpoint is not None:
+            tensors = {**self._learner.state(), **{"best." + k: v for k, v in self._best.items()}}
+            counts = {"control_steps": self.control_steps, "since_best": self._since_best, "best_return": self._best_return, "mark": self._mark}
+            times = {"cpu_seconds": self.cpu_seconds, "learning_rate": self._learner.ppo.learning_rate}
+            rl_checkpoint.save(self._checkpoint, tensors, {"identity": self._identity, "curve": self.curve, **counts, **times})
+
+    def _resume(self, path: Path) -> None:
+        tensors, header = rl_checkpoint.load(path)
+        if header.get("identity") != self._identity:
+            raise InputError(f"{path}: this checkpoint is of another task, seed or configuration.", remedy="give another file, or delete this one.")
+        try:
+            self._learner.restore(tensors, float(header["learning_rate"]))
+            self._best = {k[len("best.") :]: v for k, v in tensors.items() if k.startswith("best.")}
+            self._learner.actor.load_state_dict(self._best)
+            self._learner.actor.load_state_dict({k[len("actor.") :]: v for k, v in tensors.items() if k.startswith("actor.")})
+            self.control_steps, self._since_best = int(header["control_steps"]), int(header["since_best"])
+            self._best_return, self._mark = float(header["best_return"]), float(header["mark"])
+            self.cpu_seconds, self.curve = float(header["cpu_seconds"]), list(header["curve"])
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: this checkpoint does not fit the tracker ({error}).", remedy="delete it, and training begins anew.") from None
+
+
+def _closed_loop(training: Training, nominal: Rollout) -> dict[str, Any]:
+    """How the policy does when it sees what happens: its own nominal run, and the worlds that the verdict's replays are perturbed by."""
+    reference = training.reference
+    hull = hull_vertices(training.obj.vertices)
+    perturbed = training.evaluation(perturbations())
+    survivals = survived(reference, hull, perturbed.rollout(training.policy))
+    perturbed.close()
+    metrics = measure(reference, nominal.hand[0], nominal.object_position_w[0], nominal.object_quaternion_w[0]).as_dict()
+    return {"metrics": metrics, "lifts_and_holds": survived(reference, hull, nominal)[0], "survived": sum(survivals), "replays": len(survivals)}
+
+
+def _check(reference: Reference, obj: ObjectSpec, seed: int) -> None:
+    if seed < 0:
+        raise InputError(f"RL tracker: seed is {seed}.", remedy="give a seed of 0 or more.")
+    expected = reference.provenance.get("object")
+    if expected is not None and expected != obj.digest:
+        why = f"object {obj.name}: its digest differs from the one that {reference.name} was retargeted with."
+        raise InputError(why, remedy="retarget the recording again.")
+
+
+def _without_limits(config: RLConfig) -> dict[str, Any]:
+    """The configuration without what may change when training goes on: budget, patience, threads. The curriculum moves with the budget."""
+    return {k: v for k, v in comparable(config).items() if k not in ("budget", "patience", "improvement", "threads")}
+
+
+@contextmanager
+def _torch_to_itself(seed: int, threads: int) -> Iterator[None]:
+    """Seed torch and give it ``threads`` (0: all cores) inside the block; its random state and threads are as before afterwards."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads or os.cpu_count() or 1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
