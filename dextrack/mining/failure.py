@@ -232,7 +232,7 @@ def _cause(s: Scrutiny, part: str) -> Failure:
         if found is not None:
             return dataclasses.replace(found, part=part)
     error = 100 * float(s.signals.position_error[s.frame])
-    return Failure(ASTRAY, part, s.frame, f"still gripped, and {error:.0f} cm from its place, at frame {s.frame}", _evidence(s.signals, s.frame))
+    return dataclasses.replace(_failure(s, ASTRAY, f"still gripped, and {error:.0f} cm from its place, at frame {s.frame}"), part=part)
 
 
 def unreachable(s: Scrutiny) -> Failure | None:
