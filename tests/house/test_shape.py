@@ -65,9 +65,15 @@ def test_nothing_names_one_machine_or_a_registry(root: Path) -> None:
     assert not found, "\n".join(found)
 
 
+RESTRICTED = {"dextrack/references/released.py"}
+"""Files of others that are pickles, read there by an unpickler that makes arrays and nothing else."""
+
+
 def test_no_pickles(root: Path) -> None:
     """Loading a pickle runs its author's code; arrays are read as plain ``.npz`` and safetensors."""
     pattern = re.compile(r"^\s*import pickle|^\s*from pickle|allow_pickle\s*=\s*True|torch\.load\(", re.MULTILINE)
     ours = tracked(root, "dextrack/*.py", "deploy/*.py", "calibration/*.py", "assets/*.py", "ros2_ws/*.py")
     assert ours
-    assert [str(path.relative_to(root)) for path in ours if pattern.search(path.read_text(encoding="utf-8"))] == []
+    found = {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in ours}
+    assert [name for name, text in found.items() if name not in RESTRICTED and pattern.search(text)] == []
+    assert [name for name in RESTRICTED if re.search(r"pickle\.loads?\(|allow_pickle", found[name]) or "def find_class(" not in found[name]] == []
