@@ -7,7 +7,7 @@ scores them is `python tests/bench/mining.py --fit`, and its scores are in tests
 
 What is measured:
 
-held        share of the static holds that do not lose the object (``mining.hold``): the grasp of the reference, squeezed, raised by 5 cm
+held        share of the static holds that do not lose the object (``mining.hold``): the reference's grasps, squeezed
 rehearsed   largest share of the lifted frames in which the baseline with a constant squeeze has the object up and within 5 cm
 opposition  cosine between the thumb-finger axes and the surface normals there: 1 is a perfect pinch
 capacity    logarithm of the pads' friction force at the torque limit (J^T, thumb against fingers) over the object's weight
