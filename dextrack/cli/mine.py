@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -56,6 +57,8 @@ class Mine:
     """Write metrics, verdict and cost to this file too."""
     force: bool = False
     """Mine again, even if the store has a demonstration from the same inputs."""
+    tracker: Literal["sampling", "rl"] = "sampling"
+    """`rl` trains a policy on one reference and has options of its own: `dextrack mine --tracker rl --help`."""
 
 
 def main(args: list[str]) -> int:
@@ -64,6 +67,10 @@ def main(args: list[str]) -> int:
     Returns:
         Of one reference: 1 when its verdict does not pass. Of several: 1 when a task failed by an error or killed its worker.
     """
+    if "--tracker=rl" in args or ("--tracker", "rl") in itertools.pairwise(args):
+        from dextrack.cli import mine_rl
+
+        return mine_rl.main(args)
     options = tyro.cli(Mine, args=args, prog="dextrack mine")
     console = Console()
     if options.status:

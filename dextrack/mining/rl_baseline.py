@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dextrack import rotations
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
+from dextrack.files import digest_arrays
 from dextrack.mining.settling import settled_pose
 from dextrack.references.reference import Reference
 from dextrack.sim.scene import Scene
@@ -46,7 +47,7 @@ class RLBaseline:
     lead: int
     """Frames by which steps read ahead in ``rows``."""
     origin: dict[str, Any]
-    """For the provenance: ``kind`` and, for demonstrations, the reference and tracker that they came from."""
+    """See ``origin``."""
 
 
 def rl_baseline(reference: Reference, scene: Scene, source: Demonstration | None, lead: int) -> RLBaseline:
@@ -62,18 +63,27 @@ def rl_baseline(reference: Reference, scene: Scene, source: Demonstration | None
         InputError: the demonstration is of another hand or control period.
     """
     if source is None:
-        return RLBaseline(reference.hand, _kinematic(reference, scene, reference.hand, lead), lead, {"kind": "reference"})
+        return RLBaseline(reference.hand, _kinematic(reference, scene, reference.hand, lead), lead, origin(reference, None))
     theirs = source.reference
     if theirs.joint_names != reference.joint_names or abs(theirs.period - reference.period) > 1e-9:
         raise InputError(
             f"baseline {theirs.name}: its hand or its control period is not that of {reference.name}.",
             remedy="give a demonstration of the same hand and period.",
         )
-    origin = {"reference": theirs.digest, "name": theirs.name, "tracker": source.provenance.get("tracker", "unknown")}
     if theirs.digest == reference.digest:
-        return RLBaseline(np.concatenate([source.targets, source.targets[-1:]]), source, 0, {"kind": "demonstration", **origin})
+        return RLBaseline(np.concatenate([source.targets, source.targets[-1:]]), source, 0, origin(reference, source))
     rows = stretched(source.targets, theirs.base_quaternion_w, len(reference.hand), reference.base_quaternion_w)
-    return RLBaseline(rows, _kinematic(reference, scene, rows, 0), 0, {"kind": "parent", **origin})
+    return RLBaseline(rows, _kinematic(reference, scene, rows, 0), 0, origin(reference, source))
+
+
+def origin(reference: Reference, source: Demonstration | None) -> dict[str, Any]:
+    """Where a baseline comes from, JSON-able: ``kind``, and of a demonstration the reference, tracker and digest of its targets."""
+    if source is None:
+        return {"kind": "reference"}
+    theirs = source.reference
+    kind = "demonstration" if theirs.digest == reference.digest else "parent"
+    tracker = source.provenance.get("tracker", "unknown")
+    return {"kind": kind, "name": theirs.name, "reference": theirs.digest, "tracker": tracker, "targets": digest_arrays({"targets": source.targets})}
 
 
 def stretched(targets: Floats, base_w: Floats, frames: int, new_base_w: Floats) -> Floats:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from typing import Any
 
 from dextrack.errors import InputError
 from dextrack.sim.scene import Physics
@@ -81,7 +83,7 @@ class RLConfig:
     evaluate_every: int = 10
     """Iterations between evaluations."""
     patience: int = 15
-    """Evaluations without a better return after which training stops: its plateau."""
+    """Evaluations without a better return or verdict after which training stops: its plateau."""
     improvement: float = 0.005
     """Reward per step by which a return must beat the best to end the wait."""
     phase: int = 4
@@ -120,3 +122,9 @@ class RLConfig:
             raise InputError("RL tracker: task.termination.horizon is set.", remedy="leave it out: episodes last to the reference's end.")
         if not p.hidden or min(p.hidden) < 1:
             raise InputError(f"RL tracker: ppo.hidden is {p.hidden}.", remedy="give the width of each hidden layer.")
+
+
+def comparable(config: RLConfig) -> dict[str, Any]:
+    """The configuration as JSON has it, without what does not change the result."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(config, threads=0))))
+    return values

@@ -19,7 +19,7 @@ from dextrack.references.reference import Reference
 from dextrack.sim.backend import Backend, Ints, WorldState
 from dextrack.sim.scene import Scene
 from dextrack.tracking.env import TrackingEnv
-from dextrack.tracking.verdict import judge
+from dextrack.tracking.verdict import Verdict, judge
 
 Floats = NDArray[np.float64]
 Policy = Callable[[TensorDict], Tensor]
@@ -128,7 +128,7 @@ class Evaluation:
             for _ in range(self._env.env.n_steps):
                 observation, _, _, extras = self._env.step(policy(observation))
                 rewards.append(extras["reward"].clone())
-        hand, position, quaternion = (np.stack(column, axis=1) for column in zip(*self._recorder.states, strict=True))
+        hand, position, quaternion = (_finite(np.stack(column, axis=1)) for column in zip(*self._recorder.states, strict=True))
         return Rollout(np.stack(self._recorder.targets, axis=1), hand, position, quaternion, torch.stack(rewards, dim=1).double().numpy())
 
     def close(self) -> None:
@@ -136,11 +136,20 @@ class Evaluation:
         self._recorder.close()
 
 
+def _finite(states: Floats) -> Floats:
+    """States (W, N + 1, D) with the last finite one in place of what is not: a world that diverged begins again, and has failed."""
+    out = states.copy()
+    for n in range(1, out.shape[1]):
+        lost = ~np.isfinite(out[:, n]).all(axis=1)
+        out[lost, n] = out[lost, n - 1]
+    return out
+
+
 def zero_action(observation: TensorDict) -> Tensor:
     """The policy that adds no residual: the baseline itself."""
     return torch.zeros(observation.batch_size[0], 22)
 
 
-def survived(reference: Reference, hull_o: ArrayLike, rollout: Rollout) -> list[bool]:
-    """For each world of ``rollout``, whether it lifts and holds; ``hull_o`` (H, 3) m is the object's hull."""
-    return [judge(reference, hull_o, p, q).lifts_and_holds for p, q in zip(rollout.object_position_w, rollout.object_quaternion_w, strict=True)]
+def verdicts(reference: Reference, hull_o: ArrayLike, rollout: Rollout) -> list[Verdict]:
+    """The verdict on each world of ``rollout``, of which only lifted and held are measured; ``hull_o`` (H, 3) m is the object's hull."""
+    return [judge(reference, hull_o, p, q) for p, q in zip(rollout.object_position_w, rollout.object_quaternion_w, strict=True)]

@@ -4,13 +4,13 @@ The policy sees the observation of Eq. 8, adds cumulative residuals to the basel
 reference's first state in the nominal world, gives the targets, which are judged like any other tracker's: replayed open loop. How the
 policy itself does in the perturbed worlds, closed loop, stands beside it in the provenance.
 
-Training stops at the plateau of the evaluation's return, or when the budget of control steps is spent.
+Training stops at its plateau, when neither the evaluation's return nor its verdict has improved for a while, or when the budget of control steps is
+spent. Policies are evaluated in the worlds that sampling mines in; the worlds of the verdict are seen by neither.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -26,13 +26,13 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands.spec import load_hand
 from dextrack.mining import rl_checkpoint
-from dextrack.mining.ensemble import NOMINAL, Member
+from dextrack.mining.ensemble import MEMBERS, Member
 from dextrack.mining.mine import demonstrate
 from dextrack.mining.replays import perturbations
 from dextrack.mining.rl_baseline import RLBaseline, rl_baseline
-from dextrack.mining.rl_config import RLConfig
+from dextrack.mining.rl_config import RLConfig, comparable
 from dextrack.mining.rl_env import RLEnv
-from dextrack.mining.rl_evaluation import Evaluation, Recorder, Rollout, survived, zero_action
+from dextrack.mining.rl_evaluation import Evaluation, Recorder, Rollout, verdicts, zero_action
 from dextrack.mining.rl_learner import Learner
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
@@ -42,7 +42,7 @@ from dextrack.tracking.config import TerminationConfig
 from dextrack.tracking.env import TrackingEnv
 from dextrack.tracking.metrics import measure
 from dextrack.tracking.task import TrackingTask
-from dextrack.tracking.verdict import hull_vertices
+from dextrack.tracking.verdict import HELD_ERROR, hull_vertices
 
 Progress = Callable[[float, float], None]
 """Called with (fraction of the budget spent, mean object position error of the newest evaluation, m)."""
@@ -70,7 +70,7 @@ def track_by_rl(
 
     Returns:
         The demonstration, whether or not its verdict passes. Its provenance has ``curve`` (evaluations: control steps, processor seconds, return per
-        step, mean object errors), ``zero`` (the same of the baseline alone), ``closed_loop`` and ``stopped`` ("plateau" or "budget").
+        step, mean object errors, parts of the verdict), ``zero`` (the same of the baseline alone), ``closed_loop`` and ``stopped`` ("plateau" or "budget").
 
     Raises:
         InputError: object, joints or baseline are not the reference's, the seed is negative, or the checkpoint is of another task or configuration.
@@ -101,12 +101,6 @@ def track_by_rl(
     return demonstrate(scene, reference, obj, best.targets[0], provenance, began, config.threads)
 
 
-def comparable(config: RLConfig) -> dict[str, Any]:
-    """The configuration as JSON has it, without what does not change the result."""
-    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(config, threads=0))))
-    return values
-
-
 class Training:
     """One task's training: the learner, its evaluation, the best policy so far, and the curve."""
 
@@ -115,18 +109,18 @@ class Training:
     ) -> None:
         """Make worlds and networks, or take up the checkpoint."""
         self.reference, self.obj, self.scene, self.plan, self.config = reference, obj, scene, plan, config
-        self._checkpoint = checkpoint
+        self._checkpoint, self._hull = checkpoint, hull_vertices(obj.vertices)
         self._identity = {"reference": reference.digest, "object": obj.digest, "baseline": plan.origin, "seed": seed, "config": _without_limits(config)}
         self._task = TrackingTask(reference, obj, plan.rows)
         self._learner = Learner(RLEnv(self._env(self._backend(config.worlds), seed), config.phase, config.ppo.reward_scale), config, seed)
-        self._evaluation = self.evaluation((NOMINAL,))
+        self._evaluation = self.evaluation(MEMBERS)
         self.control_steps, self.cpu_seconds, self.stopped = 0, 0.0, "budget"
         self.curve: list[dict[str, float]] = []
         """One entry per evaluation."""
         self.zero = self._entry(self._evaluation.rollout(zero_action))
         """The baseline without residual."""
-        self._best, self._best_return = self._actor(), -np.inf
-        self._mark, self._since_best = -np.inf, 0
+        self._best, self._since_best, self._mark = self._actor(), 0, -np.inf
+        self._best_rank: tuple[float, float, float] | None = None
         if checkpoint is not None and Path(checkpoint).exists():
             self._resume(Path(checkpoint))
 
@@ -151,7 +145,7 @@ class Training:
             self.control_steps += per_iteration
 
     def evaluate_best(self) -> Rollout:
-        """Roll the best policy out in the nominal world."""
+        """Roll the best policy out in the evaluated worlds, of which the first is the nominal one."""
         self._learner.actor.load_state_dict(self._best)
         return self._evaluation.rollout(self.policy)
 
@@ -183,24 +177,34 @@ class Training:
         return {k: v.clone() for k, v in self._learner.actor.state_dict().items()}
 
     def _entry(self, rollout: Rollout) -> dict[str, float]:
+        """One point of the curve: the return is the mean over all evaluated worlds, errors are the nominal world's."""
         m = measure(self.reference, rollout.hand[0], rollout.object_position_w[0], rollout.object_quaternion_w[0])
-        values = {"return_per_step": float(rollout.reward[0].mean()), "t_err_m": m.t_err_m, "r_err_rad": m.r_err_rad}
-        return {"control_steps": self.control_steps, "cpu_seconds": round(self.cpu_seconds, 1), **{k: round(float(v), 5) for k, v in values.items()}}
+        judged = verdicts(self.reference, self._hull, rollout)
+        values = {"return_per_step": rollout.reward.mean(), "t_err_m": m.t_err_m, "r_err_rad": m.r_err_rad}
+        return {
+            "control_steps": self.control_steps,
+            "cpu_seconds": round(self.cpu_seconds, 1),
+            **{k: round(float(v), 5) for k, v in values.items()},
+            "parts": int(judged[0].lifted.ok) + int(judged[0].held.ok),
+            "worlds_held": sum(v.lifts_and_holds for v in judged),
+        }
 
     def _evaluate(self) -> None:
         """Add to the curve, keep the policy if it is the best, and save the checkpoint."""
         self._learner.ppo.eval_mode()
-        self.curve.append(self._entry(self._evaluation.rollout(self.policy)))
-        reached = self.curve[-1]["return_per_step"]
-        # Every better policy is kept, but only a clear improvement puts off the plateau.
-        clearly = reached > self._mark + self.config.improvement
-        self._mark, self._since_best = (reached, 0) if clearly else (self._mark, self._since_best + 1)
-        if reached > self._best_return:
-            self._best = self._actor()
-            self._best_return = reached
+        entry = self._entry(self._evaluation.rollout(self.policy))
+        self.curve.append(entry)
+        # The reward likes a bottle that stands upright on the table better than one that is lifted askew, so the verdict's parts come first.
+        rank = (entry["parts"], entry["worlds_held"], -float(np.hypot(entry["t_err_m"] / HELD_ERROR, entry["r_err_rad"])))
+        better = self._best_rank is None or rank[:2] > self._best_rank[:2] or entry["return_per_step"] > self._mark + self.config.improvement
+        self._since_best = 0 if better else self._since_best + 1
+        if entry["return_per_step"] > self._mark + self.config.improvement:
+            self._mark = entry["return_per_step"]
+        if self._best_rank is None or rank > self._best_rank:
+            self._best, self._best_rank = self._actor(), rank
         if self._checkpoint is not None:
             tensors = {**self._learner.state(), **{"best." + k: v for k, v in self._best.items()}}
-            counts = {"control_steps": self.control_steps, "since_best": self._since_best, "best_return": self._best_return, "mark": self._mark}
+            counts = {"control_steps": self.control_steps, "since_best": self._since_best, "best_rank": self._best_rank, "mark": self._mark}
             times = {"cpu_seconds": self.cpu_seconds, "learning_rate": self._learner.ppo.learning_rate}
             rl_checkpoint.save(self._checkpoint, tensors, {"identity": self._identity, "curve": self.curve, **counts, **times})
 
@@ -214,7 +218,8 @@ class Training:
             self._learner.actor.load_state_dict(self._best)
             self._learner.actor.load_state_dict({k[len("actor.") :]: v for k, v in tensors.items() if k.startswith("actor.")})
             self.control_steps, self._since_best = int(header["control_steps"]), int(header["since_best"])
-            self._best_return, self._mark = float(header["best_return"]), float(header["mark"])
+            parts, worlds, error = header["best_rank"]
+            self._best_rank, self._mark = (float(parts), float(worlds), float(error)), float(header["mark"])
             self.cpu_seconds, self.curve = float(header["cpu_seconds"]), list(header["curve"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise InputError(f"{path}: this checkpoint does not fit the tracker ({error}).", remedy="delete it, and training begins anew.") from None
@@ -222,13 +227,13 @@ class Training:
 
 def _closed_loop(training: Training, nominal: Rollout) -> dict[str, Any]:
     """How the policy does when it sees what happens: its own nominal run, and the worlds that the verdict's replays are perturbed by."""
-    reference = training.reference
-    hull = hull_vertices(training.obj.vertices)
+    reference, hull = training.reference, hull_vertices(training.obj.vertices)
     perturbed = training.evaluation(perturbations())
-    survivals = survived(reference, hull, perturbed.rollout(training.policy))
+    survivals = [v.lifts_and_holds for v in verdicts(reference, hull, perturbed.rollout(training.policy))]
     perturbed.close()
     metrics = measure(reference, nominal.hand[0], nominal.object_position_w[0], nominal.object_quaternion_w[0]).as_dict()
-    return {"metrics": metrics, "lifts_and_holds": survived(reference, hull, nominal)[0], "survived": sum(survivals), "replays": len(survivals)}
+    lifts_and_holds = verdicts(reference, hull, nominal)[0].lifts_and_holds
+    return {"metrics": metrics, "lifts_and_holds": lifts_and_holds, "survived": sum(survivals), "replays": len(survivals)}
 
 
 def _check(reference: Reference, obj: ObjectSpec, seed: int) -> None:
