@@ -1,6 +1,6 @@
 """Files of the authors' release (github.com/Meowuu7/DexTrack): what lies in one, in which order and frame, and reading it without trusting it.
 
-A file is an ``.npy`` that holds one pickled dict. Two kinds concern us; T is the number of states, every array is float32, SI units.
+A file is an ``.npy`` that holds one pickled dict. Two kinds concern us; T is the number of states, units are SI. We write float32, to which their loaders cast.
 
 Kinematic references, ``data/<prefix><sequence>.npy`` (``leap_passive_active_info_`` for the LEAP, ``passive_active_info_`` for the Allegro):
     ``robot_delta_states_weights_np`` (T, 22) wrist slides and hinges, then fingers in the order of the **kinematic tree**;
@@ -17,8 +17,10 @@ for the LEAP.
 Frame. The wrist is three slides, then hinges about x, y, z (a rotation Rx Ry Rz), below a fixed root: identity for the Allegro; for the LEAP
 ``xyz="0 0.038 0.098" rpy="0 -1.57079 0"``, so that its first slide moves along the world's z. The palm frames are ours. z = 0 is the table top.
 
-Source: isaacgymenvs/tasks/allegro_hand_tracking_generalist.py (``_create_envs``), ..._play.py (``_load_replay_fn``, ``_preload_single_tracking_ctl_data``),
-assets/leap_hand/leap_hand_right_fly_v5.urdf, assets/allegro_hand_description/urdf/allegro_hand_description_right_fly_v2.urdf.
+Source: the code that reads and writes these files and the URDFs that it loads; we had none of the released files themselves to compare with.
+isaacgymenvs/tasks/allegro_hand_tracking_generalist.py (``_create_envs``), allegro_hand_tracking_play_demo.py (``_load_replay_fn``,
+``_preload_single_tracking_ctl_data``), assets/leap_hand/leap_hand_right_fly_v5.urdf,
+assets/allegro_hand_description/urdf/allegro_hand_description_right_fly_v2.urdf. Their LEAP data on a Franka arm stand in another frame, with an offset.
 """
 
 from __future__ import annotations
