@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 from dextrack import __version__
+from dextrack.cli import interrupt
 from dextrack.errors import DexTrackError, InputError
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -32,6 +30,8 @@ EXIT_INTERRUPTED = 130
 
 def verbs() -> dict[str, tuple[str, str]]:
     """Every verb that is installed, as name -> (module, one-line help): the core's first, then plug-ins by name."""
+    from importlib.metadata import entry_points  # not above: a Ctrl-C before `main` prints a traceback, so this module is imported fast
+
     found = dict(VERBS)
     for point in sorted(entry_points(group=PLUGIN_GROUP), key=lambda point: point.name):
         found.setdefault(point.name, (point.module, _summary(point.module)))
@@ -46,13 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        if not arguments or arguments[0] in ("-h", "--help"):
-            _print_help()
-            return 0 if arguments else EXIT_ERROR
-        if arguments[0] == "--version":
-            print("dextrack %s" % __version__)
-            return 0
-        return _verb(arguments[0])(arguments[1:])
+        with interrupt.kept():
+            return _run(arguments)
     except DexTrackError as error:
         _print_error(error.what, error.remedy)
         return EXIT_ERROR
@@ -75,6 +70,19 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
+def _run(arguments: list[str]) -> int:
+    """What ``main`` does, with the errors that it explains."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _print_help()
+        return 0 if arguments else EXIT_ERROR
+    if arguments[0] == "--version":
+        print("dextrack %s" % __version__)
+        return 0
+    with interrupt.at_once():
+        verb = _verb(arguments[0])
+    return verb(arguments[1:])
+
+
 def _verb(name: str) -> Callable[[list[str]], int]:
     """Import the module of verb ``name`` and give its ``main``.
 
@@ -90,6 +98,9 @@ def _verb(name: str) -> Callable[[list[str]], int]:
 
 def _summary(module: str) -> str:
     """First line of a module's docstring, read from its source: importing it could take seconds."""
+    import ast
+    import importlib.util
+
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
