@@ -88,12 +88,12 @@ def collect(path: Path, tell: Callable[[int, int, str], None] | None = None) -> 
             demonstration = store.load(path, task)
             out.append(of_demonstration(task, demonstration, find_object(demonstration.reference, near=path), row))
         elif row is not None:
-            out.append(Result(task, row.state, row.why, failure=refused(row.why or row.state), cost=_ledger_cost(row)))
+            out.append(Result(task, row.state, row.why, failure=refused(row.why) if row.state == ledger.REFUSED else None, cost=_ledger_cost(row)))
     return out
 
 
-def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, row: ledger.Row | None = None) -> Result:
-    """The result of a stored demonstration; ``row`` is the ledger's."""
+def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, row: ledger.Row | None = None, foretell: bool = True) -> Result:
+    """The result of a stored demonstration; ``row`` is the ledger's, ``foretell`` whether its prediction is made too."""
     p = demonstration.provenance
     cost = {k: float(p[k]) for k in ("seconds", "control_steps", "physics_seconds") if k in p}
     # Wall time of the very attempt whose physics was timed.
@@ -106,7 +106,7 @@ def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, r
         verdict=demonstration.verdict,
         cost=cost,
         failure=explain(demonstration, obj),
-        prediction=_predicted(demonstration, obj),
+        prediction=_predicted(demonstration, obj) if foretell else None,
     )
 
 
@@ -144,6 +144,7 @@ def summary(results: Sequence[Result], total: int | None = None) -> dict[str, An
         "whole_verdict": passed,
         **{part: sum(r.part(part) in ("passed", "not applicable") for r in results) for part in PARTS},
         "mean_seconds": sum(seconds) / len(seconds) if seconds else None,
+        "mean_core_seconds": core / len(seconds) if seconds else None,
         "core_hours": core / 3600.0,
         "demonstrations_per_core_hour": passed / (core / 3600.0) if core else None,
         "control_steps": sum(int(r.cost.get("control_steps", 0)) for r in results),

@@ -1,0 +1,175 @@
+"""What mining achieves on the installed recordings, per task and overall: replay, sampling, and RL where it was tried.
+
+    dextrack mine --all --out mined/demonstrations.h5 --hand leap_right
+    python tests/bench/mining.py --store mined/demonstrations.h5 [--rl rl/demonstrations.h5] [--hand leap_right] [--fit]
+
+Mining itself takes hours; this reads what it stored. `Replay` is the retargeted reference itself as targets, judged in the same way. Recordings that the store
+has nothing of, whether refused, unusable or lost, are failures among the n. ``--fit`` fits the weights of dextrack/mining/prediction.py on the training part
+and prints them; the predictions that are scored are always those of the committed weights, and the scores of the part that they were not fitted on stand alone.
+
+Writes tests/bench/results/mining_<hand without side>.json, .md and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import mujoco
+import numpy as np
+
+from dextrack import __version__
+from dextrack.demonstrations import store
+from dextrack.demonstrations.demonstration import Demonstration
+from dextrack.errors import DexTrackError
+from dextrack.evaluation.mining_page import prediction_scores
+from dextrack.evaluation.mining_table import figure, table
+from dextrack.evaluation.results import Result, collect, of_demonstration, summary
+from dextrack.files import digest, write_json
+from dextrack.hands import load_hand
+from dextrack.mining.ledger import path_of
+from dextrack.mining.mine import demonstrate
+from dextrack.mining.prediction_fit import cross_validated, fit
+from dextrack.objects import ObjectSpec
+from dextrack.references.library import find_object, recordings
+from dextrack.references.reference import Reference
+from dextrack.sim import build_scene
+
+RESULTS = Path(__file__).parent / "results"
+TARGETS = {"within_20deg_and_lifted": 0.75, "whole_verdict": 0.55, "mean_seconds": 60.0, "physics_share": 0.9}
+"""The aims of the project for the LEAP hand over all recordings."""
+
+
+def replayed(reference: Reference, obj: ObjectSpec) -> Demonstration:
+    """The reference's own states as targets, judged: no sampling at all."""
+    scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj)
+    return demonstrate(scene, reference, obj, reference.hand[1:], {"tracker": "replay", "control_steps": 9 * reference.n_steps}, time.monotonic(), 1)
+
+
+def method(result: Result | None) -> dict[str, Any] | None:
+    """One method's columns of a task's row."""
+    if result is None:
+        return None
+    row = result.as_row()
+    kept = {k: row[k] for k in row if k not in ("task", "reference", "hand", "state", "why") and not k.startswith("predicted")}
+    return kept | {"evidence": result.failure.evidence if result.failure else None}
+
+
+def missing(recording: str, hand: str) -> Result:
+    """The failure of a recording that the store has nothing of."""
+    return Result(f"{recording}@{hand}", "not mined", "no demonstration and no line in the ledger")
+
+
+def held_out(result: Result) -> bool:
+    """Whether the weights of the prediction were not fitted on this task: a third of the objects, drawn by the digest of their names."""
+    return hashlib.sha256(result.task.split("_")[0].encode()).digest()[0] % 3 == 0
+
+
+def fitted(results: list[Result]) -> dict[str, Any]:
+    """Weights of the prediction from the training part of ``results``, and how well such weights foretell objects that they were not fitted on."""
+    training = [r for r in results if not held_out(r)]
+    measured = [r.prediction.features for r in training if r.prediction]
+    weights, bias = fit(measured, [r.tracked for r in training], [r.passed for r in training])
+    objects = [r.task.split("_")[0] for r in training]
+    brier = {}
+    for outcome in ("tracked", "passed"):
+        y = np.array([getattr(r, outcome) for r in training], dtype=float)
+        brier[outcome] = {"cross_validated": float(((cross_validated(measured, y > 0.5, objects) - y) ** 2).mean()), "base": float(y.var())}
+    return {"n": len(training), "weights": weights, "bias": bias.tolist(), "brier": brier}
+
+
+def of_store(path: Path | None, hand: str) -> dict[str, Result]:
+    """Results of one store for one hand, by task."""
+    if path is None:
+        return {}
+    say = print if sys.stdout.isatty() else (lambda *a, **k: None)
+    return {r.task: r for r in collect(path, lambda i, n, name: say(f"{i}/{n} {name}", flush=True)) if r.task.endswith("@" + hand)}
+
+
+def replay_of(path: Path, task: str) -> Result | None:
+    """The result of replaying the reference of ``task``; None where the store has no reference."""
+    try:
+        reference = store.load(path, task).reference
+        obj = find_object(reference, near=path)
+        return of_demonstration(task, replayed(reference, obj), obj, foretell=False)
+    except DexTrackError as error:
+        print(f"{task}: no replay ({error})", file=sys.stderr)
+        return None
+
+
+def main() -> None:
+    """Read, replay, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, required=True, help="store of the sampling tracker")
+    parser.add_argument("--rl", type=Path, help="store of the RL tracker")
+    parser.add_argument("--hand", default="leap_right")
+    parser.add_argument("--fit", action="store_true", help="fit the weights of the prediction and print them")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--all", type=int, default=0, help="number of recordings that count; 0: those installed")
+    options = parser.parse_args()
+    sampling, learned = of_store(options.store, options.hand), of_store(options.rl, options.hand)
+    if options.fit:
+        print(json.dumps(fitted([r for r in sampling.values() if r.prediction and r.state == "mined"]), indent=2))
+        return
+    installed = [f"{name}@{options.hand}" for name in recordings()]
+    tasks = sorted({*installed, *sampling})
+    replay = {task: replay_of(options.store, task) for task in tasks if task in sampling and sampling[task].state == "mined"}
+    results = [sampling.get(task) or missing(*task.split("@")) for task in tasks]
+    write(options, results, {k: v for k, v in replay.items() if v}, learned)
+
+
+def write(options: argparse.Namespace, results: list[Result], replay: dict[str, Result], learned: dict[str, Result]) -> None:
+    """Write the JSON, the Markdown table and the figure."""
+    n = max(len(results), options.all)
+    numbers = summary(results, n)
+    best = [max((r, learned[r.task]), key=lambda x: (x.passed, x.tracked)) if r.task in learned else r for r in results]
+    name = f"mining_{options.hand.split('_')[0] if options.hand.endswith('_right') else options.hand}"
+    ledger = path_of(options.store)
+    content = {
+        "command": "python tests/bench/mining.py " + " ".join(sys.argv[1:]),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "versions": {"dextrack": __version__, "mujoco": mujoco.__version__, "numpy": np.__version__},
+        "digests": {"store": digest(options.store), "ledger": digest(ledger) if ledger.is_file() else None, "rl": digest(options.rl) if options.rl else None},
+        "hand": options.hand,
+        "aims": TARGETS,
+        **{k: numbers[k] for k in ("n", "within_20deg_and_lifted", "whole_verdict", "mean_seconds", "physics_share")},
+        "shares": {k: numbers[k] / n for k in ("within_20deg_and_lifted", "whole_verdict", "within_20deg", "within_40deg")},
+        "sampling": numbers,
+        "replay": summary(list(replay.values()), n),
+        "sampling_and_rl": summary(best, n) if learned else None,
+        "prediction": {
+            "all": prediction_scores(results),
+            "fitted_on": prediction_scores([r for r in results if not held_out(r)]),
+            "held_out": prediction_scores([r for r in results if held_out(r)]),
+        },
+        "rows": [task_row(r, replay.get(r.task), learned.get(r.task)) for r in results],
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_json(options.out / f"{name}.json", content)
+    (options.out / f"{name}.md").write_text(table(content), encoding="utf-8")
+    figure(content).savefig(options.out / f"{name}.png", dpi=110)
+    print(json.dumps({k: content[k] for k in ("n", "within_20deg_and_lifted", "whole_verdict", "mean_seconds", "physics_share")}))
+
+
+def task_row(sampling: Result, replay: Result | None, learned: Result | None) -> dict[str, Any]:
+    """One task in all methods."""
+    row = sampling.as_row()
+    mined = sampling.state == "mined"
+    out = {k: row[k] for k in ("task", "reference", "hand", "state", "why")} | {"cause": row.get("cause")}
+    out["prediction"] = sampling.prediction.as_dict() if sampling.prediction else None
+    return out | {"replay": method(replay), "sampling": method(sampling) if mined else None, "rl": method(learned)}
+
+
+if __name__ == "__main__":
+    main()
