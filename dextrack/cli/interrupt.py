@@ -27,7 +27,8 @@ class _Handler:
             raise KeyboardInterrupt
         import threading  # not above: until this module is imported, Ctrl-C prints a traceback
 
-        self._timer = threading.Timer(_AGAIN, signal.raise_signal, (number,))
+        # To this very thread, so that it wakes from what it waits for.
+        self._timer = threading.Timer(_AGAIN, signal.pthread_kill, (threading.get_ident(), number))
         self._timer.daemon = True
         self._timer.start()
 
