@@ -1,0 +1,98 @@
+"""Positions of points fixed to a hand, and their derivatives over theta, for many frames at once (numpy).
+
+A joint's column of the derivative of a point p is axis x p + moment, moment = anchor x axis; a slide's is its axis. Axes and anchors are
+read off the bodies' poses, which come from ``HandKinematics``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dextrack import rotations
+from dextrack.hands.kinematics import HandKinematics, hinge_rotation
+from dextrack.hands.spec import HandSpec
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose:
+    """A hand at T frames. World frame."""
+
+    rotation: Floats
+    """(B, T, 3, 3), of the bodies."""
+    position: Floats
+    """(B, T, 3), m."""
+    axes: Floats
+    """(T, 3, H): of the hinges, the wrist's three first; zero columns for none."""
+    moments: Floats
+    """(T, 3, H): anchor x axis, m."""
+
+
+class HandJacobians:
+    """Kinematics of one hand on its floating base, with derivatives."""
+
+    def __init__(self, hand: HandSpec, base_quaternion_w: Floats) -> None:
+        """Read joints and tree of ``hand`` from its MJCF; ``base_quaternion_w`` (4,) wxyz turns the wrist's hinges."""
+        model = mujoco.MjModel.from_xml_path(str(hand.mjcf))
+        self.bodies = [model.body(i).name for i in range(1, model.nbody)]
+        self._kinematics = HandKinematics(hand, base_quaternion_w)
+        self._base = rotations.to_matrix(base_quaternion_w)
+        joints = [model.joint(name) for name in hand.finger_joints]
+        self._joint_body = np.array([int(j.bodyid[0]) - 1 for j in joints])
+        self._axis, self._anchor = np.array([j.axis for j in joints]), np.array([j.pos for j in joints])
+        moved = np.zeros((model.nbody, len(joints)))
+        for body in range(1, model.nbody):
+            moved[body] = moved[int(model.body_parentid[body])]
+            moved[body, self._joint_body == body - 1] = 1.0
+        self.moves = np.concatenate([np.ones((len(self.bodies), 3)), moved[1:]], axis=1)
+        """(B, H): 1 where a hinge moves a body."""
+
+    def index(self, bodies: Sequence[str]) -> NDArray[np.intp]:
+        """Places of ``bodies`` in ``self.bodies``."""
+        return np.array([self.bodies.index(b) for b in bodies], dtype=np.intp)
+
+    def pose(self, theta: Floats) -> Pose:
+        """Bodies and hinges at ``theta`` (T, dof)."""
+        with torch.no_grad():
+            tensor = torch.as_tensor(theta)
+            rotation, position = (x.numpy() for x in self._kinematics.bodies(tensor, self.bodies))
+            # Axes of rx, ry, rz: those of the frames that the hinge before has turned.
+            turned = [np.zeros((len(theta), 3)), np.array(theta[:, 3:6] * [1, 0, 0]), np.array(theta[:, 3:6] * [1, 1, 0])]
+            wrist = np.stack([(self._base @ hinge_rotation(torch.as_tensor(a)).numpy())[:, :, i] for i, a in enumerate(turned)])
+        r = rotation[self._joint_body]
+        fingers = (r @ self._axis[:, None, :, None])[..., 0]
+        anchors = (r @ self._anchor[:, None, :, None])[..., 0] + position[self._joint_body]
+        axes = np.concatenate([wrist, fingers])
+        anchors = np.concatenate([np.broadcast_to(theta[:, :3], (3, len(theta), 3)), anchors])
+        return Pose(rotation, position, np.ascontiguousarray(axes.transpose(1, 2, 0)), np.ascontiguousarray(np.cross(anchors, axes).transpose(1, 2, 0)))
+
+    def points(self, pose: Pose, bodies: NDArray[np.intp], offsets: Floats) -> Floats:
+        """World positions (T, P, 3), m, of points at ``offsets`` (P, 3) on ``bodies`` (P)."""
+        moved = (pose.rotation[bodies] @ offsets[:, None, :, None])[..., 0] + pose.position[bodies]
+        return np.ascontiguousarray(moved.transpose(1, 0, 2))
+
+    def jacobian(self, pose: Pose, bodies: NDArray[np.intp], points_w: Floats) -> Floats:
+        """Derivatives (T, P, 3, dof) of ``points_w`` (T, P, 3) on ``bodies`` (P)."""
+        t, p = points_w.shape[:2]
+        out = np.zeros((t, p, 3, 3 + pose.axes.shape[2]))
+        out[..., :3] = np.eye(3)
+        x, y, z = (points_w[..., i : i + 1] for i in range(3))
+        ax, ay, az = (pose.axes[:, None, i] for i in range(3))
+        moves = self.moves[bodies]
+        out[:, :, 0, 3:] = (ay * z - az * y + pose.moments[:, None, 0]) * moves
+        out[:, :, 1, 3:] = (az * x - ax * z + pose.moments[:, None, 1]) * moves
+        out[:, :, 2, 3:] = (ax * y - ay * x + pose.moments[:, None, 2]) * moves
+        return out
+
+    def along(self, pose: Pose, frames: NDArray[np.intp], bodies: NDArray[np.intp], points_w: Floats, directions_w: Floats) -> Floats:
+        """Derivatives (A, dof) along ``directions_w`` (A, 3) of single points (A, 3), each at its frame (A) on its body (A)."""
+        arm = np.cross(points_w, directions_w)
+        turn = (arm[:, None] @ pose.axes[frames])[:, 0] + (directions_w[:, None] @ pose.moments[frames])[:, 0]
+        return np.concatenate([directions_w, turn * self.moves[bodies]], axis=1)
