@@ -29,6 +29,7 @@ from dextrack.hands import load_hand
 from dextrack.objects import ObjectSpec, point_cloud
 from dextrack.references.recording import Recording
 from dextrack.references.reference import Reference
+from dextrack.tracking.verdict import hull_vertices
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ LOOKS = 7
 NEAR = 0.12
 """What is further than this from where the object has been is not made room for in the first picture, m."""
 _CLOUD = 60
-_OBJECT_BALL = 0.01
+_BALL = 0.01
 _BONE_BALL = 0.012
 
 
@@ -119,10 +120,12 @@ def _camera(motion: Motion, obj: ObjectSpec) -> Camera:
     objects = rotations.rotate(motion.object_quaternion_w[frames][:, None], cloud) + motion.object_position_w[frames][:, None]
     hands, radii, tips = _hand(motion, frames)
     balls = tuple(
-        viewpoint.Balls(np.concatenate([hand, points]), np.concatenate([radii, np.full(len(points), _OBJECT_BALL)]), np.concatenate([tip, tip, points]))
+        viewpoint.Balls(np.concatenate([hand, points]), np.concatenate([radii, np.full(len(points), _BALL)]), np.concatenate([tip, tip, points]))
         for hand, points, tip in zip(hands, objects, tips, strict=True)
     )
-    where = objects.reshape(-1, 3)
+    every = np.unique(np.linspace(0, len(motion.time) - 1, 5 * LOOKS).astype(int))
+    hull = hull_vertices(obj.vertices)
+    where = (rotations.rotate(motion.object_quaternion_w[every][:, None], hull) + motion.object_position_w[every][:, None]).reshape(-1, 3)
     hand = hands.reshape(-1, 3)
     near = ((hand >= where.min(axis=0) - NEAR) & (hand <= where.max(axis=0) + NEAR)).all(axis=1)
     return viewpoint.choose(balls, np.concatenate([where, hand[near]]))

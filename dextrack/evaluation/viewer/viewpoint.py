@@ -35,7 +35,7 @@ def choose(frames: tuple[Balls, ...], points_w: Floats) -> Camera:
     best, best_score = None, -np.inf
     for azimuth in AZIMUTHS:
         for elevation in ELEVATIONS:
-            camera = framing.fit(points_w, azimuth, elevation, 400, 480)
+            camera = framing.fit(points_w, azimuth, elevation, 360, 480)
             eye = camera.position_w()
             score = float(np.mean([visible(eye, balls).mean() for balls in frames]))
             if score > best_score:
