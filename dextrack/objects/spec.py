@@ -9,10 +9,12 @@ The file is an ``.npz`` of plain arrays, object frame throughout:
 ``part_<i>_faces``     (Q, 3)      its triangles
 ``mass``               ()          kg
 ``friction``           ()          Coulomb coefficient of sliding friction
+``symmetry``           (k, 4)      optional: axes x, y, z of the rotations that leave the shape as it is, and their orders (0: any
+                                   angle); see ``dextrack.objects.symmetry``. Without it, it is detected from the mesh
 ``header``             (n,) uint8  UTF-8 JSON: ``kind`` ("object"), ``name``, ``parts`` (their number), ``source``
 =====================  ==========  ======================================================================================
 
-``ObjectSpec(...).save(path)`` writes one.
+``ObjectSpec(...).save(path)`` writes one; ``dextrack data object FILE`` makes one from a mesh.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 
 from dextrack.errors import InputError
 from dextrack.files import digest_arrays, read_arrays, usable_name, write_arrays
+from dextrack.objects.symmetry import Symmetry
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -53,6 +56,8 @@ class ObjectSpec:
     """Coulomb coefficient of sliding friction."""
     source: str = ""
     """Where the mesh came from, with its licence."""
+    symmetry: Optional[Symmetry] = None
+    """Rotations that leave its shape as it is; None: not stated, ``symmetry_detection.symmetry_of`` finds them."""
 
     def __post_init__(self) -> None:
         """Refuse what no simulator accepts: NaN, wrong shapes, no parts, implausible size."""
@@ -78,7 +83,7 @@ class ObjectSpec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of geometry, mass and friction."""
+        """SHA-256 of geometry, mass and friction: all that a simulator sees. The symmetry is a way to read results, and not part of it."""
         return digest_arrays(self._arrays())
 
     def _arrays(self) -> Dict[str, Any]:
@@ -90,7 +95,9 @@ class ObjectSpec:
 
     def save(self, path: Path) -> None:
         """Write the object as an ``.npz``."""
-        write_arrays(path, {"kind": "object", "version": 1, "name": self.name, "source": self.source, "parts": len(self.parts)}, self._arrays())
+        symmetry = {} if self.symmetry is None else {"symmetry": self.symmetry.as_array()}
+        header = {"kind": "object", "version": 1, "name": self.name, "source": self.source, "parts": len(self.parts)}
+        write_arrays(path, header, {**self._arrays(), **symmetry})
 
     @staticmethod
     def load(path: Path) -> "ObjectSpec":
@@ -111,6 +118,7 @@ class ObjectSpec:
                 mass=float(a["mass"]),
                 friction=float(a["friction"]),
                 source=str(header.get("source", "")),
+                symmetry=Symmetry.from_array(a["symmetry"]) if "symmetry" in a else None,
             )
         except (KeyError, ValueError, TypeError) as error:
             raise InputError("%s: field %s is missing or wrong." % (path, error), remedy="make the object file again.") from None
