@@ -6,7 +6,8 @@ Layout: the root has the attributes ``kind`` and ``version``. A group is named `
 Rules that keep it whole:
 
 - A file in place is never changed. A save copies it to a temporary file beside it, adds the group there, and moves the copy into place: whoever is
-  killed at any moment leaves the old file or the new one, never half of one, and readers need no lock.
+  killed at any moment leaves the old file or the new one, never half of one, and readers need no lock. The kernel makes the copy: a save takes as
+  much memory as its demonstration, and a fraction of a second with 190 others in the store.
 - Writers take turns through a lock on ``.<name>.lock``, which the kernel releases when its holder dies.
 - A group whose content does not match its digest is refused, and so are links and storage that lead out of the file.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import json
 import os
 import time
@@ -27,6 +27,7 @@ import h5py
 import numpy as np
 
 from dextrack.demonstrations.demonstration import Demonstration
+from dextrack.demonstrations.overlay import Overlay
 from dextrack.errors import DexTrackError, InputError, RefusedError
 from dextrack.files import digest_arrays, replacing, require_writable
 from dextrack.references.reference import Reference
@@ -106,16 +107,25 @@ def save(path: Path, demonstration: Demonstration, replace: bool = False, wait: 
         _sweep(path)
         if path.exists() and name in names(path) and not replace:
             raise RefusedError(f"{path}: it holds a demonstration {name} already.", remedy="save to another file, or ask for it to be replaced.")
-        # HDF5 crashes the process when a write fails, as on a full disk; so it writes to memory, and we write to the disk.
-        image = io.BytesIO(path.read_bytes() if path.exists() else b"")
-        with h5py.File(image, "a" if path.exists() else "w", libver="v110") as f:
-            f.attrs.update(kind=KIND, version=VERSION)
-            if name in f:
-                del f[name]
-            _write(f.create_group(name), texts, arrays)
-        with replacing(path) as temporary:
-            temporary.write_bytes(image.getbuffer())
+        with contextlib.closing(Overlay(path)) as image:
+            with h5py.File(image, "a" if path.exists() else "w", libver="v110") as f:
+                f.attrs.update(kind=KIND, version=VERSION)
+                if name in f:
+                    del f[name]
+                _write(f.create_group(name), texts, arrays)
+            with replacing(path) as temporary:
+                image.copy_to(temporary)
     return name
+
+
+def tidy(path: Path, wait: float = 60.0) -> None:
+    """Remove what writers that were killed left beside the store at ``path``; ``save`` does so too.
+
+    Raises:
+        RefusedError: the store stays busy for ``wait`` seconds.
+    """
+    with _locked(Path(path), wait):
+        _sweep(Path(path))
 
 
 def require_storable(demonstration: Demonstration) -> None:

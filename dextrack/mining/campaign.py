@@ -66,6 +66,7 @@ def run(campaign: Campaign, watcher: Watcher) -> list[Row]:
     require_writable(campaign.store)
     ledger = Ledger(ledgers.path_of(campaign.store))
     try:
+        store.tidy(campaign.store)
         wanted = [t for t in campaign.tasks if not _known(campaign, ledger, t)]
         for task in wanted:
             if task.fault:
