@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import mujoco
 import numpy as np
@@ -113,14 +113,3 @@ def collision_spheres(hand: HandSpec) -> Tuple[Tuple[str, ...], np.ndarray, np.n
             offsets.append(model.geom_pos[g] + rotation.reshape(3, 3) @ p)
             radii.append(radius)
     return tuple(bodies), np.array(offsets), np.array(radii)
-
-
-def finger_jacobians(hand: HandSpec, scene_model: mujoco.MjModel, data: mujoco.MjData) -> Dict[str, np.ndarray]:
-    """Jacobians (3, 16) of the pad centres over the finger joints in motor-id order, at ``data``'s current kinematics."""
-    dofs = [int(scene_model.joint(n).dofadr[0]) for n in hand.finger_joints]
-    out: Dict[str, np.ndarray] = {}
-    for finger in hand.fingertips:
-        full = np.zeros((3, scene_model.nv))
-        mujoco.mj_jacSite(scene_model, data, full, None, scene_model.site(finger.finger + "_tip").id)
-        out[finger.finger] = full[:, dofs]
-    return out

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dextrack import rotations
 from dextrack.errors import InputError
-from dextrack.hands.kinematics import finger_jacobians
+from dextrack.hands.jacobians import finger_jacobians
 from dextrack.references.reference import Reference
 from dextrack.sim.scene import Physics, Scene
 

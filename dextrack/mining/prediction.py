@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack import rotations
-from dextrack.hands.kinematics import finger_jacobians
+from dextrack.hands.jacobians import finger_jacobians
 from dextrack.hands.spec import KEYPOINTS, load_hand
 from dextrack.mining.baseline import Baseline, make_baseline
 from dextrack.mining.hold import hold_test
