@@ -15,6 +15,7 @@ from rich.table import Table
 from dextrack.errors import InputError
 from dextrack.files import require_writable, write_json
 from dextrack.references.library import find_object, find_recording
+from dextrack.references.mirror import mirror_recording
 from dextrack.references.reference import Reference
 
 
@@ -26,6 +27,8 @@ class Retarget:
     """Name of an installed recording, for example apple_lift, or a recording's file."""
     hand: str = "leap_right"
     """Robot hand."""
+    mirror: bool = False
+    """Take the recording's mirror image, so that a left hand does what a right one did; recording and object are then called ..._mirrored."""
     out: Path = Path("references")
     """Folder of the reference; the file is named after the recording."""
     speed_limit: float = 0.5
@@ -65,6 +68,8 @@ def run(options: Retarget, console: Console) -> tuple[Reference, Path, bool]:
 
     hand = load_hand(options.hand)
     recording = find_recording(options.recording)
+    if options.mirror:
+        recording = mirror_recording(recording)
     obj = find_object(recording)
     config = RetargetConfig(speed_limit=options.speed_limit, acceleration_limit=options.acceleration_limit, iterations=options.iterations)
     path = options.out / f"{recording.name}.npz"

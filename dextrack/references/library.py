@@ -1,4 +1,7 @@
-"""Find recordings and objects by name: in the folders of installed data sets, beside a file, among what DexTrack ships."""
+"""Find recordings and objects by name: in the folders of installed data sets, beside a file, among what DexTrack ships.
+
+A name that ends with ``_mirrored`` and has no file is the mirror image of what the rest of it names (see ``references.mirror``).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import dextrack_assets
 from dextrack.errors import InputError
 from dextrack.files import user_data
 from dextrack.objects.spec import ObjectSpec
+from dextrack.references.mirror import SUFFIX, mirror_object, mirror_recording, mirrored_name
 from dextrack.references.recording import Recording
 from dextrack.references.reference import Reference
 
@@ -24,7 +28,7 @@ def find_recording(name_or_path: str | Path) -> Recording:
     """Load a recording.
 
     Args:
-        name_or_path: a file; or the name of an installed recording, for example ``apple_lift`` or ``myodm/apple_lift``.
+        name_or_path: a file; or the name of an installed recording, for example ``apple_lift``, ``myodm/apple_lift`` or ``apple_lift_mirrored``.
 
     Raises:
         InputError: there is no such recording (the message lists close names), or its file is malformed.
@@ -37,6 +41,8 @@ def find_recording(name_or_path: str | Path) -> Recording:
     installed = recordings(dataset or "*") if "/" not in dataset and "*" not in text else {}
     if name in installed:
         return Recording.load(installed[name])
+    if name.endswith(SUFFIX) and mirrored_name(name) in installed:
+        return mirror_recording(Recording.load(installed[mirrored_name(name)]))
     everything = recordings()
     if not everything:
         raise InputError(f"recording {text!r} is not there: no data set is installed, and there is no such file.", remedy="run `dextrack data install myodm`.")
@@ -45,7 +51,7 @@ def find_recording(name_or_path: str | Path) -> Recording:
 
 
 def find_object(item: Recording | Reference | str, near: Path | None = None) -> ObjectSpec:
-    """Load the object that ``item`` names.
+    """Load the object that ``item`` names, or make it, where it is a mirror image.
 
     Looks in ``../objects`` beside the file that the recording was read from, then in its data set, in the other installed data sets,
     and among the objects that DexTrack ships.
@@ -59,6 +65,8 @@ def find_object(item: Recording | Reference | str, near: Path | None = None) -> 
     """
     name = item if isinstance(item, str) else item.object_name
     known = objects(item if isinstance(item, Recording) else None, near)
+    if name.endswith(SUFFIX) and name not in known and mirrored_name(name) in known:
+        return mirror_object(ObjectSpec.load(known[mirrored_name(name)]))
     if name not in known:
         raise InputError(
             f"object {name!r} is not known.",
