@@ -11,8 +11,8 @@ unreachable
 late lift
     Only ``lifted`` failed, and the object was up in 80 % of the lifted frames: it follows, later than the 0.1 s that the verdict allows, or sets down earlier.
 table contact
-    No grip lasted 0.1 s before, and the hand pressed on the table with 5 N or more for 0.1 s, near the time at which the object should move. Or: a grip
-    was lost, the hand pressed on the table so, and the same targets lift and hold when the hand passes through the table.
+    From half a second before the object should move, the hand pressed on the table with 5 N or more for 0.1 s; and no grip lasted 0.1 s, or none raised the
+    object by 1 cm, or the same targets lift and hold when the hand passes through the table.
 never reached
     No grip lasted 0.1 s before.
 torque limit
@@ -21,7 +21,8 @@ torque limit
 ejected
     The grip was lost while the object left the wrist at 0.5 m/s or more beyond what the reference does.
 pinch slipped
-    The object was gripped, and then its place in the hand moved by 2 cm or more from where the grip had it; or the grip was lost, more slowly than that.
+    The object was gripped, and then its place in the hand moved by 2 cm or more from where the grip had it; or the grip was lost, more slowly than that;
+    or it never raised the object by 1 cm.
 carried astray
     It was gripped to the frame of failure and did not slip, so the hand itself was in the wrong place.
 rotated away
@@ -71,6 +72,8 @@ EJECTION = 0.5
 """m/s."""
 SLIP = 0.02
 """m."""
+RAISED = 0.01
+"""Height from which a grip has carried the object, m."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,6 +265,8 @@ def table_contact(s: Scrutiny) -> Failure | None:
     worst = f"the hand pressed on the table with up to {force[begin : s.frame + 1].max():.0f} N"
     if _grip_interval(s) is None:
         return _failure(s, TABLE, worst + ", and no grip came about")
+    if not _raised(s):
+        return _failure(s, TABLE, worst + ", and no grip raised the object")
     return _failure(s, TABLE, worst + "; through the table the same targets lift and hold") if s.through_table() else None
 
 
@@ -270,7 +275,8 @@ def never_reached(s: Scrutiny) -> Failure | None:
     if _grip_interval(s) is not None:
         return None
     touched = [s.signals.segments[i] for i in np.flatnonzero(np.any(s.signals.pressing[: s.frame + 1], axis=0))]
-    return _failure(s, NEVER, f"no grip of {SHORT:g} s before frame {s.frame}; touched by {', '.join(touched) or 'nothing'}")
+    how = f"pressed by {', '.join(touched)}, but not from opposite sides" if len(touched) > 1 else f"touched by {touched[0] if touched else 'nothing'}"
+    return _failure(s, NEVER, f"no grip of {SHORT:g} s before frame {s.frame}; {how}")
 
 
 def torque_limit(s: Scrutiny) -> Failure | None:
@@ -297,12 +303,18 @@ def pinch_slipped(s: Scrutiny) -> Failure | None:
         return None
     first, last = interval
     moved = np.linalg.norm(s.signals.slip[first : s.frame + 1] - s.signals.slip[first], axis=1)
-    lost = last + _frames(s.signals, SHORT) < s.frame
-    if moved.max(initial=0.0) < SLIP and not lost:
+    most, lost = float(moved.max()), last + _frames(s.signals, SHORT) < s.frame
+    if most < SLIP and not lost and _raised(s):
         return None
-    n = first + int(np.argmax(moved >= SLIP)) if moved.max(initial=0.0) >= SLIP else last
-    ended = f"; grip lost at frame {last}" if lost else ""
-    return _failure(s, SLIPPED, f"slipped {100 * moved.max(initial=0.0):.1f} cm in the hand, 2 cm at frame {n}{ended}")
+    n = first + int(np.argmax(moved >= SLIP))
+    told = f"slipped {100 * most:.1f} cm in the hand" + (f", 2 cm at frame {n}" if most >= SLIP else "")
+    told += f", grip lost at frame {last}" if lost else ""
+    return _failure(s, SLIPPED, told + ("" if _raised(s) else ", and never left the table"))
+
+
+def _raised(s: Scrutiny) -> bool:
+    """Whether the object was raised before the failure."""
+    return bool((s.signals.height[: s.frame + 1] >= RAISED).any())
 
 
 def saturated_share(signals: Signals, frame: int) -> float:

@@ -1,9 +1,9 @@
 """Whether mining will solve a task, said before it is mined, and what speaks against it most.
 
 Numbers that cost a second to measure go into two logistic regressions: one for "lifted and within 20 degrees", one for the whole verdict. Every number is
-centred and scaled, so that a weight says how much one unusual amount of it moves the log-odds. The weights were fitted, with an L2 penalty, on the mined
-training part of MyoDM with the right LEAP hand, and the held-out part was never looked at; the same weights serve every hand. The command that fits and
-scores them is `python tests/bench/mining.py --fit`, and its scores are in tests/bench/results/mining_leap.json.
+centred and scaled, so that a weight says how much one unusual amount of it moves the log-odds. The weights are estimates made by hand, before any campaign
+of mining was complete; `python tests/bench/mining.py --fit` fits them, with an L2 penalty, on the part of a campaign that it declares, and the bench scores
+them on the part that they were not fitted on. The same weights serve every hand.
 
 What is measured:
 
