@@ -1,4 +1,4 @@
-"""Find recordings and objects by name: in the folders of installed data sets, beside a file, among what DexTrack ships.
+"""Find recordings and objects by name: beside a file, in installed data sets, among the user's own and shipped objects.
 
 A name that ends with ``_mirrored`` and has no file is the mirror image of what the rest of it names (see ``references.mirror``).
 """
@@ -17,6 +17,11 @@ from dextrack.objects.spec import ObjectSpec
 from dextrack.references.mirror import SUFFIX, mirror_object, mirror_recording, mirrored_name
 from dextrack.references.recording import Recording
 from dextrack.references.reference import Reference
+
+
+def own_objects() -> Path:
+    """The folder of the user's own objects, where ``dextrack data object`` puts them."""
+    return user_data() / "objects"
 
 
 def recordings(dataset: str = "*") -> dict[str, Path]:
@@ -53,8 +58,9 @@ def find_recording(name_or_path: str | Path) -> Recording:
 def find_object(item: Recording | Reference | str, near: Path | None = None) -> ObjectSpec:
     """Load the object that ``item`` names, or make it, where it is a mirror image.
 
-    Looks in ``../objects`` beside the file that the recording was read from, then in its data set, in the other installed data sets,
-    and among the objects that DexTrack ships.
+    Looks in ``../objects`` beside the file that the recording was read from, then in its data set, among the user's own objects, in the
+    other installed data sets, and among the objects that DexTrack ships. Where several have the name, a reference gets the one that it was
+    retargeted with.
 
     Args:
         item: a recording, a reference, or an object's name.
@@ -64,19 +70,39 @@ def find_object(item: Recording | Reference | str, near: Path | None = None) -> 
         InputError: there is no such object (the message lists close names), or its file is malformed.
     """
     name = item if isinstance(item, str) else item.object_name
-    known = objects(item if isinstance(item, Recording) else None, near)
+    folders = _folders(item if isinstance(item, Recording) else None, near)
+    known = _objects_in(folders)
     if name.endswith(SUFFIX) and name not in known and mirrored_name(name) in known:
         return mirror_object(ObjectSpec.load(known[mirrored_name(name)]))
     if name not in known:
         raise InputError(
             f"object {name!r} is not known.",
-            remedy=_suggest(name, known, "its file belongs into the folder `objects` beside the folder of the recording or reference"),
+            remedy=_suggest(name, known, "make it with `dextrack data object MESH`, or put its file into the folder `objects` beside that of the recording"),
         )
-    return ObjectSpec.load(known[name])
+    found = ObjectSpec.load(known[name])
+    wanted = item.provenance.get("object") if isinstance(item, Reference) else None
+    return found if wanted in (None, found.digest) else _with_digest(wanted, [folder / f"{name}.npz" for folder in folders]) or found
+
+
+def _with_digest(digest: str, paths: Iterable[Path]) -> ObjectSpec | None:
+    """The object with this digest; None where no file of ``paths`` holds it."""
+    for path in paths:
+        try:
+            found = ObjectSpec.load(path)
+        except InputError:
+            continue  # not there, or not readable: it is not the one
+        if found.digest == digest:
+            return found
+    return None
 
 
 def objects(recording: Recording | None = None, near: Path | None = None) -> dict[str, Path]:
     """Every object that can be found, name -> file; what is nearest to ``recording`` or ``near`` wins."""
+    return _objects_in(_folders(recording, near))
+
+
+def _folders(recording: Recording | None, near: Path | None) -> list[Path]:
+    """Folders in which objects may lie, the nearest to ``recording`` or ``near`` first."""
     folders: list[Path] = []
     for place in (near, recording.origin if recording else None):
         if place is not None:
@@ -84,11 +110,16 @@ def objects(recording: Recording | None = None, near: Path | None = None) -> dic
             folders += [beside.parent / "objects", beside / "objects"]
     if recording is not None and recording.dataset:
         folders.append(user_data() / recording.dataset / "objects")
-    folders += sorted(user_data().glob("*/objects"))
+    folders += [own_objects(), *sorted(user_data().glob("*/objects"))]
     try:
         folders.append(dextrack_assets.path("objects"))
     except FileNotFoundError:
         pass  # nothing is shipped
+    return folders
+
+
+def _objects_in(folders: Iterable[Path]) -> dict[str, Path]:
+    """Objects in ``folders``, name -> file; of equal names the first."""
     return _named(path for folder in folders for path in sorted(folder.glob("*.npz")))
 
 
