@@ -38,6 +38,9 @@ def table(content: dict[str, Any]) -> str:
         ("physics_share", "wall time inside the engine", "{:.0%}"),
     ):
         lines.append(f"| {label} | " + " | ".join(_number(content[m][key], form) for m, _ in methods) + " |")
+    lines += ["", "| part of the split | n | 20° and lifted | whole verdict |", "|---|---|---|---|"]
+    for part, c in content["by_part"].items():
+        lines.append(f"| {part.replace('_', ' ')} | {c['n']} | {c['within_20deg_and_lifted']} | {c['whole_verdict']} |")
     lines += ["", "Causes of failure of sampling: " + (", ".join(f"{c} {k}" for c, k in content["sampling"]["causes"].items()) or "none") + ".", ""]
     lines += [*_prediction(content["prediction"]), "", *_tasks(content["rows"])]
     return "\n".join(lines) + "\n"

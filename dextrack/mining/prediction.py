@@ -2,8 +2,8 @@
 
 Numbers that cost a second to measure go into two logistic regressions: one for "lifted and within 20 degrees", one for the whole verdict. Every number is
 centred and scaled, so that a weight says how much one unusual amount of it moves the log-odds. The weights are estimates made by hand, before any campaign
-of mining was complete; `python tests/bench/mining.py --fit` fits them, with an L2 penalty, on the part of a campaign that it declares, and the bench scores
-them on the part that they were not fitted on. The same weights serve every hand.
+of mining was complete; `python tests/bench/mining.py --fit` fits them, with an L2 penalty, on the training part of MyoDM's split, and the bench
+scores them on the held-out parts. The same weights serve every hand.
 
 What is measured:
 

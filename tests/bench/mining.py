@@ -5,7 +5,7 @@
 
 Mining itself takes hours; this reads what it stored. `Replay` is the retargeted reference itself as targets, judged in the same way. Recordings that the store
 has nothing of, whether refused, unusable or lost, are failures among the n. ``--fit`` fits the weights of dextrack/mining/prediction.py on the training part
-and prints them; the predictions that are scored are always those of the committed weights, and the scores of the part that they were not fitted on stand alone.
+of the split (dextrack/references/splits.py) and prints them; the predictions that are scored are always those of the committed weights.
 
 Writes tests/bench/results/mining_<hand without side>.json, .md and .png.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import json
 import os
 import platform
@@ -41,6 +40,7 @@ from dextrack.mining.ledger import path_of
 from dextrack.mining.mine import demonstrate
 from dextrack.mining.prediction_fit import cross_validated, fit
 from dextrack.objects import ObjectSpec
+from dextrack.references import splits
 from dextrack.references.library import find_object, recordings
 from dextrack.references.reference import Reference
 from dextrack.sim import build_scene
@@ -48,6 +48,7 @@ from dextrack.sim import build_scene
 RESULTS = Path(__file__).parent / "results"
 TARGETS = {"within_20deg_and_lifted": 0.75, "whole_verdict": 0.55, "mean_seconds": 60.0, "physics_share": 0.9}
 """The aims of the project for the LEAP hand over all recordings."""
+COUNTS = ("n", "within_20deg", "within_40deg", "within_20deg_and_lifted", "lifted", "held", "clean", "robust", "whole_verdict")
 
 
 def replayed(reference: Reference, obj: ObjectSpec) -> Demonstration:
@@ -70,14 +71,25 @@ def missing(recording: str, hand: str) -> Result:
     return Result(f"{recording}@{hand}", "not mined", "no demonstration and no line in the ledger")
 
 
-def held_out(result: Result) -> bool:
-    """Whether the weights of the prediction were not fitted on this task: a third of the objects, drawn by the digest of their names."""
-    return hashlib.sha256(result.task.split("_")[0].encode()).digest()[0] % 3 == 0
+def part(result: Result) -> str:
+    """The part of MyoDM's split that a task is in; ``other`` for what is no recording of MyoDM."""
+    try:
+        return splits.load().part_of(result.task.split("@")[0])
+    except DexTrackError:
+        return "other"
+
+
+def by_part(results: list[Result]) -> dict[str, dict[str, Any]]:
+    """Counts of each part of the split that has tasks."""
+    parts: dict[str, list[Result]] = {}
+    for r in results:
+        parts.setdefault(part(r), []).append(r)
+    return {name: {k: v for k, v in summary(parts[name]).items() if k in COUNTS} for name in sorted(parts)}
 
 
 def fitted(results: list[Result]) -> dict[str, Any]:
     """Weights of the prediction from the training part of ``results``, and how well such weights foretell objects that they were not fitted on."""
-    training = [r for r in results if not held_out(r)]
+    training = [r for r in results if part(r) == "train"]
     measured = [r.prediction.features for r in training if r.prediction]
     weights, bias = fit(measured, [r.tracked for r in training], [r.passed for r in training])
     objects = [r.task.split("_")[0] for r in training]
@@ -146,12 +158,13 @@ def write(options: argparse.Namespace, results: list[Result], replay: dict[str, 
         **{k: numbers[k] for k in ("n", "within_20deg_and_lifted", "whole_verdict", "mean_seconds", "physics_share")},
         "shares": {k: numbers[k] / n for k in ("within_20deg_and_lifted", "whole_verdict", "within_20deg", "within_40deg")},
         "sampling": numbers,
+        "by_part": by_part(results),
         "replay": summary(list(replay.values()), n),
         "sampling_and_rl": summary(best, n) if learned else None,
         "prediction": {
             "all": prediction_scores(results),
-            "fitted_on": prediction_scores([r for r in results if not held_out(r)]),
-            "held_out": prediction_scores([r for r in results if held_out(r)]),
+            "train": prediction_scores([r for r in results if part(r) == "train"]),
+            "held_out": prediction_scores([r for r in results if part(r).startswith("test")]),
         },
         "rows": [task_row(r, replay.get(r.task), learned.get(r.task)) for r in results],
     }
@@ -166,7 +179,7 @@ def task_row(sampling: Result, replay: Result | None, learned: Result | None) ->
     """One task in all methods."""
     row = sampling.as_row()
     mined = sampling.state == "mined"
-    out = {k: row[k] for k in ("task", "reference", "hand", "state", "why")} | {"cause": row.get("cause")}
+    out = {k: row[k] for k in ("task", "reference", "hand", "state", "why")} | {"part": part(sampling), "cause": row.get("cause")}
     out["prediction"] = sampling.prediction.as_dict() if sampling.prediction else None
     return out | {"replay": method(replay), "sampling": method(sampling) if mined else None, "rl": method(learned)}
 

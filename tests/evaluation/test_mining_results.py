@@ -126,7 +126,8 @@ def test_tables_and_figure_of_a_bench(tmp_path: Path) -> None:
     ]  # fmt: skip
     content = {
         "hand": "h", "n": 2, "command": "c", "date": "2026-01-01", "machine": {"cores": 2}, "aims": {"whole_verdict": 0.55}, "rows": rows,
-        "sampling": summary(told), "replay": summary([]), "prediction": {"all": mining_page.prediction_scores(told)},
+        "sampling": summary(told), "replay": summary([]), "by_part": {"train": summary(told)},
+        "prediction": {"all": mining_page.prediction_scores(told)},
     }  # fmt: skip
     text = table(content)
     assert "| whole verdict | 0 (0 %) | 1 (50 %) |" in text and "pinch slipped: slipped" in text
