@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -112,7 +113,7 @@ class Screen:
             self._estimate.ended(event.job.name, event.seconds, event.again)
             self._line(event.worker, description="  idle", completed=0, note="")
             if event.again:
-                self._console.print(f"[yellow]{event.job.name}: {event.why}; it is tried once more.[/yellow]", highlight=False)
+                self._console.print(f"[yellow]{event.job.name}: {event.why}; it is tried once more.[/yellow]", highlight=False, soft_wrap=True)
             elif self._phase == "retarget":
                 self._bar.advance(self._all)
         self._bar.update(self._all, note=self._note())
@@ -123,7 +124,7 @@ class Screen:
         self._rows.append(row)
         if self._phase == "mine":
             self._bar.advance(self._all)
-        self._console.print(f"{row.task}: {finding(row)}, {row.seconds:.0f} s{self._left()}", highlight=False)
+        self._console.print(f"{row.task}: {finding(row)}, {row.seconds:.0f} s{self._left()}", highlight=False, soft_wrap=True)
         self._bar.update(self._all, note=self._note())
 
     def _line(self, worker: int, started: bool = False, **fields: Any) -> None:
@@ -151,19 +152,20 @@ def finding(row: Row) -> str:
     return "passed" if row.passed else "not " + ", ".join(missed)
 
 
-def table(rows: Iterable[Row], title: str) -> Table:
+def table(rows: Sequence[Row], title: str) -> Table:
     """The rows, best first: what passed, then by the parts of the verdict, then by error."""
-    shown = Table(title=title)
-    for name in ("task", "passed", *PARTS, "error", "time", "cpu"):
-        shown.add_column(name, justify="right" if name in ("error", "time", "cpu") else "left")
-    shown.columns[0].overflow = "fold"
+    hands = sorted({row.task.partition("@")[2] for row in rows})
+    shown = Table(title=", ".join([title, *hands]) if len(hands) == 1 else title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for name in ("task", "verdict", *PARTS, "error", "", "time"):
+        shown.add_column(name, justify="right" if name in ("error", "", "time") else "left", no_wrap=True)
     for row in sorted(rows, key=_rank):
-        error = f"{1e2 * row.metrics['t_err_m']:.1f} cm {57.29578 * row.metrics['r_err_rad']:.0f} deg" if row.metrics else ""
-        cost = (f"{row.seconds:.0f} s", f"{row.cpu_seconds:.0f} s" if row.cpu_seconds else "")
+        name = row.task.partition("@")[0] if len(hands) == 1 else row.task
+        seconds = f"{row.seconds:.0f} s"
         if row.state == ledger.MINED:
-            shown.add_row(row.task, "yes" if row.passed else "no", *(_mark(row.part(p)) for p in PARTS), error, *cost)
+            error = (f"{1e2 * row.metrics['t_err_m']:.1f} cm", f"{57.29578 * row.metrics['r_err_rad']:.0f} deg")
+            shown.add_row(name, "passed" if row.passed else "failed", *(_mark(row.part(p)) for p in PARTS), *error, seconds)
         else:
-            shown.add_row(row.task, row.state, *[""] * len(PARTS), error, *cost)
+            shown.add_row(name, row.state, *[""] * len(PARTS), "", "", seconds)
     return shown
 
 

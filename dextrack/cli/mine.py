@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from dextrack.cli.campaign import Screen, summary, table
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.files import require_writable, write_json
-from dextrack.mining import ledger
-from dextrack.mining.sampling import SamplingConfig
+from dextrack.mining import campaign, ledger, tasks
+from dextrack.mining.mine import MineConfig, mine
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
 
@@ -47,12 +48,8 @@ class Mine:
     """Worker processes for more than one task; 0: one per core."""
     seed: int = 0
     """Seed of the first attempt."""
-    spreads: tuple[float, ...] = (0.7, 1.0)
-    """One attempt each until the verdict passes; the errors of the object's first pose that mining allows for, relative to the default."""
-    threads: int = 0
-    """Threads of the simulation; 0: all cores for one task, 1 in each worker."""
-    sampling: SamplingConfig = SamplingConfig()
-    """The sampling tracker."""
+    settings: Annotated[MineConfig, tyro.conf.arg(name="")] = MineConfig()
+    """How one task is mined. ``threads`` of 0 is 1 in each worker process."""
     json: Path | None = None
     """Write metrics, verdict and cost to this file too."""
     force: bool = False
@@ -96,22 +93,16 @@ def main(args: list[str]) -> int:
 
 def _is_reference(item: str) -> bool:
     """Whether ``item`` is to be read as one reference: a file that is no recording, or a path to none."""
-    from dextrack.mining.tasks import is_recording
-
     path = Path(item).expanduser()
-    return not path.is_dir() and not is_recording(path) and (path.is_file() or path.suffix == ".npz")
+    return not path.is_dir() and not tasks.is_recording(path) and (path.is_file() or path.suffix == ".npz")
 
 
 def _run_campaign(options: Mine, console: Console) -> int:
     """Mine several tasks; see ``dextrack.mining.campaign``."""
-    from dextrack.cli.campaign import Screen, summary, table
-    from dextrack.mining import campaign, tasks
-    from dextrack.mining.mine import MineConfig
-
     found = tasks.everything(options.references, options.hand) if options.all else []
     if options.reference:
         found = tasks.distinct([*found, *tasks.from_items(options.reference, options.references, options.hand)])
-    config = MineConfig(sampling=options.sampling, spreads=options.spreads, threads=options.threads or 1)
+    config = dataclasses.replace(options.settings, threads=options.settings.threads or 1)
     count = min(options.workers or len(os.sched_getaffinity(0)), len(found))
     wanted = campaign.Campaign(tuple(found), options.out, config, options.seed, count, options.force)
     try:
@@ -122,7 +113,7 @@ def _run_campaign(options: Mine, console: Console) -> int:
         console.print(f"stopped; {len(rows)} of {len(found)} tasks are done and kept. Run the same command again to go on.")
         raise
     console.print(table(rows, str(options.out)))
-    console.print(summary(rows), highlight=False)
+    console.print(summary(rows), highlight=False, soft_wrap=True)
     if options.json:
         write_json(options.json, [dataclasses.asdict(row) for row in rows])
     return 1 if any(row.state in (ledger.FAILED, ledger.KILLED) for row in rows) else 0
@@ -130,14 +121,12 @@ def _run_campaign(options: Mine, console: Console) -> int:
 
 def _show_ledger(options: Mine, console: Console) -> int:
     """Print what the ledger beside the store holds."""
-    from dextrack.cli.campaign import summary, table
-
     path = ledger.path_of(options.out)
     rows = list(ledger.read(path).values())
     if not rows:
         raise InputError(f"{path}: there is no ledger, or it is empty.", remedy="`dextrack mine --all` begins one; --out names the store beside which it lies.")
     console.print(table(rows, str(path)))
-    console.print(summary(rows), highlight=False)
+    console.print(summary(rows), highlight=False, soft_wrap=True)
     if options.json:
         write_json(options.json, [dataclasses.asdict(row) for row in rows])
     return 0
@@ -145,15 +134,11 @@ def _show_ledger(options: Mine, console: Console) -> int:
 
 def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
     """Mine the one reference that ``options`` name; returns (demonstration, whether it had to be mined)."""
-    from dextrack.mining.campaign import stored
-    from dextrack.mining.mine import MineConfig, mine
-
     path = Path(options.reference[0]).expanduser()
     reference = Reference.load(path)
     obj = find_object(reference, near=path)
-    config = MineConfig(sampling=options.sampling, spreads=options.spreads, threads=options.threads)
-    name = f"{reference.name}@{reference.hand_name}"
-    found = None if options.force else stored(options.out, name, reference.digest, config, options.seed)
+    inputs = campaign.inputs(reference.digest, options.settings, options.seed)
+    found = None if options.force else campaign.stored(options.out, f"{reference.name}@{reference.hand_name}", inputs)
     if found is not None:
         return found, False
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[error]}"))
@@ -164,7 +149,7 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
             name = f"mine {reference.name}" + (f", attempt {attempt + 1}" if attempt else "")
             bar.update(task, description=name, completed=done, error=f"object {1e2 * error:.1f} cm off in the worst world")
 
-        demonstration = mine(reference, obj, config, options.seed, tell)
+        demonstration = campaign.marked(mine(reference, obj, options.settings, options.seed, tell), inputs)
     store.save(options.out, demonstration, replace=True)
     p = demonstration.provenance
     console.print(f"mined {reference.name} in {p['seconds']:.0f} s and {p['control_steps'] / 1e3:.0f} thousand control steps")

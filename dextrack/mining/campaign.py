@@ -150,7 +150,7 @@ def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, tell: work
     reference = Reference.load(path)
     if reference.digest != digest:
         raise InputError(f"{path}: it was changed while the campaign ran.", remedy="run the same command again.")
-    demonstration = mine(reference, find_object(reference, near=path), config, seed, tell)
+    demonstration = marked(mine(reference, find_object(reference, near=path), config, seed, tell), inputs(digest, config, seed))
     store.require_storable(demonstration)
     return demonstration
 
@@ -165,32 +165,34 @@ def _known(campaign: Campaign, ledger: Ledger, task: Task) -> bool:
     """Whether ``task`` needs no work: the ledger says so, or the store has it and the ledger is told so now."""
     if campaign.force:
         return False
-    row = ledger.rows.get(task.key)
-    same = row is not None and row.inputs == inputs(task.digest, campaign.config, campaign.seed)
+    row, wanted = ledger.rows.get(task.key), inputs(task.digest, campaign.config, campaign.seed)
+    same = row is not None and row.inputs == wanted
     if row is not None and same and row.state == ledgers.REFUSED:
         return True
     if task.fault or task.recording is not None or not campaign.store.is_file():
         return False
     if row is not None and same and row.state == ledgers.MINED:
         return task.key in store.names(campaign.store)
-    found = stored(campaign.store, task.key, task.digest, campaign.config, campaign.seed)
+    found = stored(campaign.store, task.key, wanted)
     if found is not None:
         ledger.append(_mined(campaign, task, found, None))
     return found is not None
 
 
-def stored(path: Path, name: str, digest: str, config: MineConfig, seed: int) -> Demonstration | None:
-    """The demonstration ``name``, if the store at ``path`` has it from the same reference (its ``digest``), configuration and seed."""
+def marked(demonstration: Demonstration, inputs: str) -> Demonstration:
+    """``demonstration`` with the digest of its inputs in its provenance, by which ``stored`` knows it."""
+    return dataclasses.replace(demonstration, provenance={**demonstration.provenance, "inputs": inputs})
+
+
+def stored(path: Path, name: str, inputs: str) -> Demonstration | None:
+    """The demonstration ``name``, if the store at ``path`` has it from the same ``inputs``."""
     if not path.is_file() or name not in store.names(path):
         return None
     try:
         found = store.load(path, name)
     except InputError:
         return None  # damaged: it is mined again
-    p = found.provenance
-    wanted = json.dumps(dataclasses.asdict(dataclasses.replace(config, threads=0)), sort_keys=True)
-    same = p.get("reference") == digest and json.dumps(p.get("config"), sort_keys=True) == wanted
-    return found if same and seed <= int(p.get("seed", -1)) < seed + len(config.spreads) else None
+    return found if found.provenance.get("inputs") == inputs else None
 
 
 def _row(campaign: Campaign, task: Task, state: str, why: str = "", ended: workers.Ended | None = None, **more: Any) -> Row:

@@ -53,15 +53,15 @@ def from_items(items: Sequence[str], folder: Path, hand: str) -> list[Task]:
     for item in items:
         path = Path(item).expanduser()
         if path.is_dir():
-            found = _references(path)
+            found = _references(path, hand)
             if not found:
                 raise InputError(f"{path}: the folder holds no reference.", remedy="give a folder that `dextrack retarget` wrote to, or use --all.")
             tasks += found
         elif path.is_file() and not is_recording(path):
-            tasks.append(_reference(path))
+            tasks.append(_reference(path, hand))
         else:
             recording = find_recording(item)
-            present = _references(folder) if present is None else present
+            present = _references(folder, hand) if present is None else present
             tasks.append(_of_recording(recording, recording.origin or path, present, folder, hand))
     return distinct(tasks)
 
@@ -72,7 +72,7 @@ def everything(folder: Path, hand: str) -> list[Task]:
     Raises:
         InputError: there are none.
     """
-    present = [t for t in _references(folder) if t.hand == hand or t.fault]
+    present = [t for t in _references(folder, hand) if t.hand == hand]
     tasks: dict[str, Task] = {}
     for path in recordings().values():
         try:
@@ -82,7 +82,7 @@ def everything(folder: Path, hand: str) -> list[Task]:
             continue
         tasks[recording.name] = _of_recording(recording, path, present, folder, hand)
     for task in present:
-        tasks.setdefault(task.name, dataclasses.replace(task, hand=hand))
+        tasks.setdefault(task.name, task)
     if not tasks:
         raise InputError(f"there is nothing to mine: no recording is installed, and {folder} holds no reference.", remedy="run `dextrack data install myodm`.")
     return list(tasks.values())
@@ -105,16 +105,17 @@ def _of_recording(recording: Recording, path: Path, present: Iterable[Task], fol
     return Task(recording.name, hand, folder / place, recording.digest, recording=path)
 
 
-def _references(folder: Path) -> list[Task]:
-    """The references in ``folder``, and the files there that should be some; files that are just being written are hidden."""
-    return [_reference(path) for path in sorted(folder.glob("*.npz")) if not path.name.startswith(".")]
+def _references(folder: Path, hand: str) -> list[Task]:
+    """The references in ``folder``, and the files there that should be some, for ``hand``; files that are just being written are hidden."""
+    return [_reference(path, hand) for path in sorted(folder.glob("*.npz")) if not path.name.startswith(".")]
 
 
-def _reference(path: Path) -> Task:
+def _reference(path: Path, hand: str) -> Task:
     try:
         reference = Reference.load(path)
     except InputError as error:
-        return Task(path.stem.partition("@")[0], path.stem.partition("@")[2] or "unknown", path, digest(path), fault=str(error))
+        name, _, named = path.stem.partition("@")
+        return Task(name, named or hand, path, digest(path), fault=str(error))
     return Task(reference.name, reference.hand_name, path, reference.digest, reference.n_steps)
 
 
