@@ -37,8 +37,8 @@ class PPOConfig:
     """Parts that a pass is cut into."""
     learning_rate: float = 5e-4
     """First step size of Adam; it adapts to ``desired_kl`` (release)."""
-    desired_kl: float = 0.008
-    """Divergence per update that the step size aims at (release)."""
+    desired_kl: float = 0.02
+    """Divergence per update that the step size aims at (release: 0.008, with a hundred times the updates)."""
     gamma: float = 0.99
     """Discount (release)."""
     lam: float = 0.95
@@ -51,24 +51,29 @@ class PPOConfig:
     """First standard deviation of the actions; learnt from then on."""
     std_range: tuple[float, float] = (0.02, 0.6)
     """Bounds of that deviation: noise adds up in the residual, so there is no use in more."""
+    bootstrap: bool = False
+    """Whether an episode's value goes on beyond the reference's last frame, as of one that was cut off. With the phase in the observation the end is known,
+    and nothing after it can be learnt: no step starts there, so the critic's guess of that frame is all that a short task's policy would follow."""
     reward_scale: float = 0.02
     """Multiplies rewards in learning, so that values are of the order of 1; reported returns are without it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CurriculumConfig:
-    """The object position error that ends an episode, moved linearly over the first part of the budget (ours; the paper ends none early)."""
+    """The object position error that ends an episode, moved linearly at first (ours; the paper ends none early)."""
 
+    active: bool = True
+    """Whether there is one; otherwise episodes end as ``task.termination`` says."""
     first: float = 0.12
     """At the beginning, m."""
     last: float = 0.06
-    """From ``share`` of the budget on, m."""
-    share: float = 0.5
-    """Part of the budget over which it moves."""
+    """From ``steps`` control steps on, m."""
+    steps: int = 1_000_000
+    """Control steps, over all worlds, over which it moves; the budget does not matter, so that training may go on with a larger one."""
 
-    def error(self, done: float) -> float:
-        """The bound, m, when a fraction ``done`` of the budget is spent."""
-        along = min(1.0, done / self.share) if self.share else 1.0
+    def error(self, control_steps: int) -> float:
+        """The bound, m, after ``control_steps``."""
+        along = min(1.0, control_steps / self.steps) if self.steps else 1.0
         return self.first + along * (self.last - self.first)
 
 
@@ -92,8 +97,8 @@ class RLConfig:
     """Friction and mass of each training world are drawn from 1 +- this."""
     ppo: PPOConfig = PPOConfig()
     """The learner."""
-    curriculum: CurriculumConfig | None = CurriculumConfig()
-    """Early termination; None: as ``task`` says."""
+    curriculum: CurriculumConfig = CurriculumConfig()
+    """Early termination."""
     task: TrackingConfig = TASK
     """Observation, action, reward, starts."""
     physics: Physics = Physics()

@@ -1,7 +1,7 @@
 """PPO of rsl-rl-lib on the worlds of one task: networks, the loop of rollout and update, and its state as plain tensors.
 
 The library's runner is left out: it writes pickles, prints, and bootstraps an episode that was cut off with the value of the state before its last.
-Here that value is of the state that the episode was cut off in. Physics and torch take turns on the same threads.
+Here that value, where it is asked for, is of the state that the episode was cut off in. Physics and torch take turns on the same threads.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Learner:
         env.env.backend.vary(*(1.0 + rng.uniform(-config.vary, config.vary, (2, env.num_envs))))
         self._begun = False
 
-    def iterate(self, done: float) -> float:
-        """Roll all worlds out for one horizon and update; ``done`` is the fraction of the budget spent. Returns the mean reward per step."""
-        if self._config.curriculum is not None:
-            self.env.end_beyond(self._config.curriculum.error(done))
+    def iterate(self, control_steps: int) -> float:
+        """Roll all worlds out for one horizon and update, after ``control_steps`` in all worlds so far. Returns the mean reward per step."""
+        if self._config.curriculum.active:
+            self.env.end_beyond(self._config.curriculum.error(control_steps))
         observation = self.env.get_observations() if self._begun else self.env.reset()
         self._begun = True
         self.ppo.train_mode()
@@ -56,7 +56,7 @@ class Learner:
             for _ in range(self._config.ppo.horizon):
                 observation, rewards, dones, extras = self.env.step(self.ppo.act(observation))
                 cut = extras["cut_worlds"]
-                if len(cut):
+                if self._config.ppo.bootstrap and len(cut):
                     rewards[cut] += self.ppo.gamma * self.critic(extras["cut_observations"]).squeeze(1)
                 mean += float(extras["reward"].mean())
                 self.ppo.process_env_step(observation, rewards, dones, {})

@@ -141,7 +141,7 @@ class Training:
                     return
                 if self.control_steps >= c.budget:
                     return
-            self._learner.iterate(self.control_steps / c.budget)
+            self._learner.iterate(self.control_steps)
             self.control_steps += per_iteration
 
     def evaluate_best(self) -> Rollout:
@@ -246,7 +246,7 @@ def _check(reference: Reference, obj: ObjectSpec, seed: int) -> None:
 
 
 def _without_limits(config: RLConfig) -> dict[str, Any]:
-    """The configuration without what may change when training goes on: budget, patience, threads. The curriculum moves with the budget."""
+    """The configuration without what may change when training goes on: budget, patience, threads."""
     return {k: v for k, v in comparable(config).items() if k not in ("budget", "patience", "improvement", "threads")}
 
 
