@@ -60,7 +60,10 @@ $(APT_STAMP): apt-packages.txt
 	    else echo "These Debian packages are missing and need root:$$missing. Run: apt-get install$$missing (or repeat with SKIP_APT=1 to do without)" >&2; exit 1; fi; \
 	    echo "installing Debian packages:$$missing"; \
 	    $$as_root apt-get update -qq; \
-	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	    known=""; for name in $$missing; do \
+	        if apt-cache show $$name >/dev/null 2>&1; then known="$$known $$name"; else echo "note: this system's archive has no $$name; see apt-packages.txt" >&2; fi; \
+	    done; \
+	    [ -z "$$known" ] || $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$known >/dev/null; \
 	fi
 	@mkdir -p $(VENV) && touch $@
 
