@@ -16,7 +16,7 @@ from scipy.linalg import solveh_banded
 
 from dextrack.references.jacobians import HandJacobians
 from dextrack.references.objective import LIMIT_SCALE, Problem
-from dextrack.references.spheres import Overlaps, Spheres
+from dextrack.references.spheres import Overlaps, cover
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -28,6 +28,10 @@ SOFTNESS = (np.inf, 20.0, 5.0, 2.0)
 """Factors on the depth that costs 1, before the object is solid."""
 SOFT_TOLERANCE, TOLERANCE = 1e-2, 1e-3
 """A stage ends when a step saves less than this part of the cost."""
+GOOD = 1.5
+"""The next guess is not tried when a solid object costs less than this times what air does."""
+FIRST_DAMPING = 1e-3
+"""Part of the diagonal that is added to it at first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +49,11 @@ class Solution:
 class SumOfSquares:
     """The objective of a ``Problem``: its cost, gradient and Gauss-Newton matrix at any theta."""
 
-    def __init__(self, problem: Problem) -> None:
-        """Prepare what does not depend on theta."""
+    def __init__(self, problem: Problem, kinematics: HandJacobians | None = None) -> None:
+        """Prepare what does not depend on theta; ``kinematics`` of the problem's hand and base are made where they are not given."""
         self._problem = problem
         hand, weights = problem.hand, problem.weights
-        self._kinematics = HandJacobians(hand, problem.base_quaternion_w)
+        self._kinematics = kinematics or HandJacobians(hand, problem.base_quaternion_w)
         bodies, self._offsets = problem.points()
         self._bodies = self._kinematics.index(bodies)
         self._targets, self._target_costs = problem.targets()
@@ -59,7 +63,7 @@ class SumOfSquares:
         self._rest_cost = 1.0 / weights.rest_scale**2 / frames
         self._limit_cost = 1.0 / LIMIT_SCALE**2 / frames
         self._depth_cost = 1.0 / weights.penetration_scale**2 / frames
-        self._spheres = Spheres(hand, self._kinematics)
+        self._spheres = cover(hand)
 
     def __call__(self, theta: Floats) -> tuple[float, Callable[[], tuple[Floats, Floats]]]:
         """Cost at ``theta`` (T, dof), and a function that gives (gradient / 2 (T, dof), diagonal blocks of J'J without smoothness (T, dof, dof))."""
@@ -100,8 +104,8 @@ class SumOfSquares:
 
         return cost, linearise
 
-    def step(self, gradient: Floats, blocks: Floats, damping: float) -> Floats:
-        """The Levenberg-Marquardt step (T, dof)."""
+    def step(self, gradient: Floats, blocks: Floats, damping: float) -> tuple[Floats, float]:
+        """The Levenberg-Marquardt step (T, dof), and by how much it should lower the cost."""
         t, d = gradient.shape
         band = np.zeros((t, d, 2 * d + 1))  # of the lower triangle: [frame, column, row - column]
         a, b = np.tril_indices(d)
@@ -112,9 +116,11 @@ class SumOfSquares:
             band[:, :, 0] += second[:, None] * self._smooth
             band[:-1, :, d] += first[:, None] * self._smooth
             band[:-2, :, 2 * d] += self._smooth
-        band[:, :, 0] *= 1.0 + damping
-        out: Floats = solveh_banded(band.reshape(t * d, -1).T, -gradient.ravel(), lower=True, overwrite_ab=True, overwrite_b=True, check_finite=False)
-        return out.reshape(t, d)
+        damp = damping * band[:, :, 0]
+        band[:, :, 0] += damp
+        flat: Floats = solveh_banded(band.reshape(t * d, -1).T, -gradient.ravel(), lower=True, overwrite_ab=True, overwrite_b=True, check_finite=False)
+        step = flat.reshape(t, d)
+        return step, float((step * (damp * step - gradient)).sum())
 
 
 def _add(gradient: Floats, blocks: Floats, frames: Ints, rows: Floats, residuals: Floats, cost: float) -> None:
@@ -135,7 +141,8 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
     """Minimise ``problem`` from coarse to fine.
 
     First every fourth frame, as if the object were air, then softer, then as it is: a hand that starts inside the object would else be pushed
-    out of the nearest side, which need not be the one it came from. The best end of all ``guesses`` is refined over all frames.
+    out of the nearest side, which need not be the one it came from. Where that ends badly the next of ``guesses`` is tried; the best end is
+    refined over all frames.
 
     Args:
         problem: what to minimise.
@@ -144,20 +151,22 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
         progress: called with the fraction done.
     """
     count = len(problem.human_w)
+    kinematics = HandJacobians(problem.hand, problem.base_quaternion_w)
     coarse, frames = problem.every(COARSE if count >= 8 * COARSE else 1)
-    stages = [(softness, SOFT_TOLERANCE) for softness in (SOFTNESS if problem.grasp else ())] + [(1.0, TOLERANCE)]
-    ends = []
-    for g, guess in enumerate(guesses):
-        theta = guess[frames]
-        for i, (softness, tolerance) in enumerate(stages):
+    ends: list[Solution] = []
+    for guess in guesses:
+        theta, free = guess[frames], np.inf
+        for softness in SOFTNESS if problem.grasp else ():
             soft = dataclasses.replace(coarse.weights, penetration_scale=coarse.weights.penetration_scale * softness)
-            end = descend(dataclasses.replace(coarse, weights=soft), theta, iterations, tolerance)
-            theta = end.theta
-            if progress:
-                progress((g + (i + 1) / len(stages)) / (len(guesses) + 1))
-        ends.append(end)
+            end = descend(dataclasses.replace(coarse, weights=soft), theta, iterations, SOFT_TOLERANCE, kinematics)
+            theta, free = end.theta, min(free, end.cost)
+        ends.append(descend(coarse, theta, iterations, TOLERANCE, kinematics))
+        if progress:
+            progress(len(ends) / (len(guesses) + 1))
+        if ends[-1].cost < GOOD * free:
+            break
     best = min(ends, key=lambda s: s.cost)
-    solution = descend(problem, _between(frames, best.theta, count), iterations, TOLERANCE)
+    solution = descend(problem, _between(frames, best.theta, count), iterations, TOLERANCE, kinematics)
     if progress:
         progress(1.0)
     return solution
@@ -171,24 +180,25 @@ def _between(frames: Ints, theta: Floats, count: int) -> Floats:
     return out
 
 
-def descend(problem: Problem, theta0: Floats, iterations: int, tolerance: float) -> Solution:
+def descend(problem: Problem, theta0: Floats, iterations: int, tolerance: float, kinematics: HandJacobians | None = None) -> Solution:
     """Levenberg-Marquardt from ``theta0`` (T, dof) until a step lowers the cost by less than the part ``tolerance`` of it."""
-    squares = SumOfSquares(problem)
+    squares = SumOfSquares(problem, kinematics)
     lower, upper = problem.hand.limits()
-    theta, damping, growth = theta0, 1e-3, 2.0
+    theta, damping, growth = theta0, FIRST_DAMPING, 2.0
     cost, linearise = squares(theta)
     gradient, blocks = linearise()
     tried = 0
     while tried < iterations:
         tried += 1
-        step = squares.step(gradient, blocks, damping)
+        step, predicted = squares.step(gradient, blocks, damping)
         after, linearise_there = squares(theta + step)
         if after >= cost:
             damping, growth = damping * growth, 2.0 * growth
             continue
+        # The better the model foresaw the gain, the less damping (Nielsen's rule).
+        damping, growth = damping * max(0.2, 1.0 - (2.0 * (cost - after) / predicted - 1.0) ** 3), 2.0
         gained = (cost - after) / cost
         theta, cost = theta + step, after
-        damping, growth = max(damping / 4.0, 1e-9), 2.0
         if gained < tolerance:
             break
         gradient, blocks = linearise_there()

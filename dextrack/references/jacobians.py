@@ -7,6 +7,7 @@ read off the bodies' poses, which come from ``HandKinematics``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import mujoco
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from dextrack import rotations
-from dextrack.hands.kinematics import HandKinematics, hinge_rotation
+from dextrack.hands.kinematics import HandKinematics
 from dextrack.hands.spec import HandSpec
 
 Floats = NDArray[np.float64]
@@ -35,13 +36,23 @@ class Pose:
     """(T, 3, H): anchor x axis, m."""
 
 
+@functools.lru_cache(maxsize=8)
+def _model(hand: HandSpec) -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_path(str(hand.mjcf))
+
+
+def body_names(hand: HandSpec) -> list[str]:
+    """Bodies of ``hand``, in the order of ``Pose``."""
+    return [_model(hand).body(i).name for i in range(1, _model(hand).nbody)]
+
+
 class HandJacobians:
     """Kinematics of one hand on its floating base, with derivatives."""
 
     def __init__(self, hand: HandSpec, base_quaternion_w: Floats) -> None:
         """Read joints and tree of ``hand`` from its MJCF; ``base_quaternion_w`` (4,) wxyz turns the wrist's hinges."""
-        model = mujoco.MjModel.from_xml_path(str(hand.mjcf))
-        self.bodies = [model.body(i).name for i in range(1, model.nbody)]
+        model = _model(hand)
+        self.bodies = body_names(hand)
         self._kinematics = HandKinematics(hand, base_quaternion_w)
         self._base = rotations.to_matrix(base_quaternion_w)
         joints = [model.joint(name) for name in hand.finger_joints]
@@ -61,11 +72,11 @@ class HandJacobians:
     def pose(self, theta: Floats) -> Pose:
         """Bodies and hinges at ``theta`` (T, dof)."""
         with torch.no_grad():
-            tensor = torch.as_tensor(theta)
-            rotation, position = (x.numpy() for x in self._kinematics.bodies(tensor, self.bodies))
-            # Axes of rx, ry, rz: those of the frames that the hinge before has turned.
-            turned = [np.zeros((len(theta), 3)), np.array(theta[:, 3:6] * [1, 0, 0]), np.array(theta[:, 3:6] * [1, 1, 0])]
-            wrist = np.stack([(self._base @ hinge_rotation(torch.as_tensor(a)).numpy())[:, :, i] for i, a in enumerate(turned)])
+            rotation, position = (x.numpy() for x in self._kinematics.bodies(torch.as_tensor(theta), self.bodies))
+        # Axes of rx, ry, rz in the base frame: those of the frames that the hinges before have turned.
+        cx, cy, sx, sy = np.cos(theta[:, 3]), np.cos(theta[:, 4]), np.sin(theta[:, 3]), np.sin(theta[:, 4])
+        one, none = np.ones(len(theta)), np.zeros(len(theta))
+        wrist = np.array([[one, none, none], [none, cx, sx], [sy, -sx * cy, cx * cy]]).transpose(0, 2, 1) @ self._base.T
         r = rotation[self._joint_body]
         fingers = (r @ self._axis[:, None, :, None])[..., 0]
         anchors = (r @ self._anchor[:, None, :, None])[..., 0] + position[self._joint_body]

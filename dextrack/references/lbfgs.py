@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dextrack.hands.kinematics import HandKinematics, collision_spheres
+from dextrack.objects.distance import PADDING
 from dextrack.references.gauss_newton import Solution
 from dextrack.references.objective import LIMIT_SCALE, Grasp, Problem
 
@@ -43,7 +44,8 @@ class TorchCost:
         points, spheres = torch.split(self._kinematics.points(theta, self._bodies, self._offsets), self._counts, dim=1)
         total = (self._target_costs * ((points - self._targets) ** 2).sum(-1)).sum(1).mean()
         if grasp is not None:
-            depth = torch.relu(self._radii - _distance(grasp, spheres))
+            reach = torch.clamp(self._radii + torch.as_tensor(grasp.clearance)[:, None], max=PADDING)
+            depth = torch.relu(reach - _distance(grasp, spheres))
             sunk = torch.relu(self._radii + w.margin - spheres[..., 2])
             total = total + ((depth**2).sum(1).mean() + (sunk**2).sum(1).mean()) / w.penetration_scale**2
         acceleration = (theta[2:] - 2 * theta[1:-1] + theta[:-2]) / self._smooth
@@ -54,11 +56,11 @@ class TorchCost:
 
 
 def _distance(grasp: Grasp, points_w: torch.Tensor) -> torch.Tensor:
-    """Distance of every point; only those near the object are looked up, the others count as far."""
+    """Distance of every point; only those on the grid are looked up, the others count as far."""
     d = grasp.distance
     points_o = torch.einsum("nji,nkj->nki", torch.as_tensor(grasp.rotation_w), points_w - torch.as_tensor(grasp.position_w)[:, None])
-    half = 0.5 * d.spacing * (np.array(d.values.shape) - 1)
-    near = ((points_o - torch.as_tensor(d.origin_o + half)) ** 2).sum(-1) < float(half @ half)
+    half = torch.as_tensor(0.5 * d.spacing * (np.array(d.values.shape) - 1))
+    near = ((points_o - torch.as_tensor(d.origin_o) - half).abs() < half).all(-1)
     out = torch.full(points_o.shape[:-1], 1.0, dtype=points_o.dtype)
     out[near] = d.query_torch(points_o[near])
     return out

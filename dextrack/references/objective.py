@@ -51,6 +51,9 @@ class Grasp:
     """Where the centres of their pads should be, (F, 3), m."""
     weights: Floats
     """(T, F) in [0, 1]."""
+    clearance: Floats
+    """Distance that the whole hand keeps from the object, (T,), m: an open hand before it closes, 0 while it holds. The distance field ends at ``PADDING``, and
+    the clearance with it: thick links keep less."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Problem:
         frames = np.arange(0, len(self.human_w), step)
         g = self.grasp
         if g is not None:
-            g = dataclasses.replace(g, rotation_w=g.rotation_w[frames], position_w=g.position_w[frames], weights=g.weights[frames])
+            chosen = {field: getattr(g, field)[frames] for field in ("rotation_w", "position_w", "weights", "clearance")}
+            g = dataclasses.replace(g, **chosen)
         coarse = dataclasses.replace(self, human_w=self.human_w[frames], keypoint_weights=self.keypoint_weights[frames], grasp=g, period=self.period * step)
         return coarse, frames

@@ -19,7 +19,7 @@ from dextrack.hands.spec import KEYPOINTS, HandSpec
 from dextrack.objects.distance import SignedDistance, signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references import gauss_newton, lbfgs
-from dextrack.references.contacts import ContactConfig, ContactPlan, plan_contacts
+from dextrack.references.contacts import ContactConfig, ContactPlan, plan_contacts, ramp
 from dextrack.references.diagnosis import diagnose, lowest_points
 from dextrack.references.guess import first_guesses, half_closed
 from dextrack.references.objective import Grasp, Problem, Weights
@@ -43,6 +43,8 @@ class RetargetConfig(Weights):
     """Likewise for accelerations, m/s2: what a Franka's joints allow at the wrist, with some room for corrections."""
     contact: ContactConfig = ContactConfig()
     """How contact points are chosen."""
+    opening: float = 0.015
+    """Distance that the hand keeps from the object until it closes, m: what lies a little elsewhere is not knocked over."""
     solver: Literal["gauss-newton", "lbfgs"] = "gauss-newton"
     """Second order, or the paper's."""
     iterations: int = 0
@@ -50,7 +52,7 @@ class RetargetConfig(Weights):
 
     def __post_init__(self) -> None:
         """Refuse limits that are negative or not finite, and no iterations."""
-        for field in ("speed_limit", "acceleration_limit"):
+        for field in ("speed_limit", "acceleration_limit", "opening"):
             if not 0.0 <= getattr(self, field) < float("inf"):
                 raise InputError(f"retargeting: {field} is {getattr(self, field)}.", remedy="give a positive number, or 0 for no limit.")
         if self.iterations < 0:
@@ -97,11 +99,7 @@ def retarget(
     """
     config = config or RetargetConfig()
     p = prepare(recording, obj, hand, config, seed)
-    iterations = config.iterations or SOLVERS[config.solver]
-    if config.solver == "lbfgs":
-        solution = lbfgs.solve(p.problem, p.guesses[0], iterations, progress)
-    else:
-        solution = gauss_newton.solve(p.problem, p.guesses, iterations, progress)
+    solution = _solve(p, config, progress)
     base = p.problem.base_quaternion_w
     return Reference(
         name=recording.name,
@@ -129,6 +127,35 @@ def retarget(
     )
 
 
+def regrasp(reference: Reference, obj: ObjectSpec, hand: HandSpec, contact: ContactConfig) -> Reference | None:
+    """Retarget the motion of ``reference`` again, with contacts that ``contact`` chooses.
+
+    Returns:
+        A reference with the same object motion, time scale and base frame, or None where thumb and finger find no contact.
+    """
+    config = RetargetConfig(contact=contact)
+    motion = Resampled(reference.keypoints_w, reference.object_position_w, reference.object_quaternion_w, reference.time_scale)
+    p = _pose(motion, obj, hand, config, int(reference.provenance.get("seed", 0)))
+    if not p.plan.fingers:
+        return None
+    solution = _solve(p, config, None)
+    base = p.problem.base_quaternion_w
+    return dataclasses.replace(
+        reference,
+        base_quaternion_w=base,
+        hand=solution.theta,
+        diagnosis=diagnose(hand, base, solution.theta, motion, p.plan, p.distance, obj),
+        provenance={**reference.provenance, "config": dataclasses.asdict(config), "cost": solution.cost},
+    )
+
+
+def _solve(prepared: Prepared, config: RetargetConfig, progress: Callable[[float], None] | None) -> gauss_newton.Solution:
+    iterations = config.iterations or SOLVERS[config.solver]
+    if config.solver == "lbfgs":
+        return lbfgs.solve(prepared.problem, prepared.guesses[0], iterations, progress)
+    return gauss_newton.solve(prepared.problem, prepared.guesses, iterations, progress)
+
+
 def prepare(recording: Recording, obj: ObjectSpec, hand: HandSpec, config: RetargetConfig, seed: int) -> Prepared:
     """Resample ``recording``, plan its contacts and pose the problem; arguments and errors as of ``retarget``."""
     if seed < 0:
@@ -136,11 +163,16 @@ def prepare(recording: Recording, obj: ObjectSpec, hand: HandSpec, config: Retar
     if recording.side != hand.side:
         why = f"recording {recording.name}: it is of a {recording.side} hand, {hand.name} is a {hand.side} one."
         raise RefusedError(why, remedy="choose a hand of that side.")
-    distance = signed_distance(obj)
     motion = resample(recording, CONTROL_PERIOD, config.speed_limit, config.acceleration_limit)
+    prepared = _pose(motion, obj, hand, config, seed)
+    _refuse_hopeless(recording, prepared.plan)
+    return prepared
+
+
+def _pose(motion: Resampled, obj: ObjectSpec, hand: HandSpec, config: RetargetConfig, seed: int) -> Prepared:
+    distance = signed_distance(obj)
     lowest = lowest_points(obj, motion.object_position_w, motion.object_quaternion_w)
     plan = plan_contacts(hand, obj, distance, motion.keypoints_w, motion.object_position_w, motion.object_quaternion_w, lowest, config.contact, seed)
-    _refuse_hopeless(recording, plan)
     base, guesses = first_guesses(motion.keypoints_w, hand)
     return Prepared(motion, distance, plan, _problem(hand, base, distance, motion, plan, config), guesses)
 
@@ -165,6 +197,7 @@ def _problem(hand: HandSpec, base: Floats, distance: SignedDistance, motion: Res
             weights[:, i] *= 1.0 - 0.9 * plan.weights[:, plan.fingers.index(finger)]
     pads = np.array([p + tips[f].radius * m for f, p, m in zip(plan.fingers, plan.points_o, plan.normals_o, strict=True)])
     rotation = rotations.to_matrix(motion.object_quaternion_w)
-    grasp = Grasp(distance, rotation, motion.object_position_w, plan.fingers, pads, plan.weights)
+    closed = ramp(len(rotation), plan.onset - config.contact.early_frames, plan.release, config.contact.ramp_frames)
+    grasp = Grasp(distance, rotation, motion.object_position_w, plan.fingers, pads, plan.weights, config.opening * (1.0 - closed))
     human = motion.keypoints_w[:, [KEYPOINTS.index(k.human) for k in hand.keypoints]]
     return Problem(hand, base, human, weights, half_closed(hand), config, grasp)

@@ -6,13 +6,15 @@ Most are far from both most of the time: a ball around each body is looked up fi
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dextrack.hands.kinematics import collision_spheres
 from dextrack.hands.spec import HandSpec
-from dextrack.references.jacobians import HandJacobians, Pose
+from dextrack.objects.distance import PADDING
+from dextrack.references.jacobians import Pose, body_names
 from dextrack.references.objective import Grasp
 
 Floats = NDArray[np.float64]
@@ -35,38 +37,49 @@ class Overlaps:
     """Derivative of the depth over the centre, (A, 3)."""
 
 
+@functools.lru_cache(maxsize=8)
+def cover(hand: HandSpec) -> Spheres:
+    """The spheres of ``hand``, made once."""
+    return Spheres(hand)
+
+
 class Spheres:
     """The spheres that cover a hand, by body."""
 
-    def __init__(self, hand: HandSpec, kinematics: HandJacobians) -> None:
+    def __init__(self, hand: HandSpec) -> None:
         """Sort the spheres of ``hand`` by body and lay a ball around those of each."""
-        bodies, offsets, radii = collision_spheres(hand)
-        place = kinematics.index(bodies)
-        self._of_body = [np.flatnonzero(place == b) for b in range(len(kinematics.bodies))]
-        self._offsets, self._radii = offsets, radii
-        self._centres = np.zeros((len(self._of_body), 3))
-        self._reach = np.full(len(self._of_body), -np.inf)
-        for b, mine in enumerate(self._of_body):
-            if len(mine):
-                self._centres[b] = 0.5 * (offsets[mine].min(axis=0) + offsets[mine].max(axis=0))
-                self._reach[b] = (np.linalg.norm(offsets[mine] - self._centres[b], axis=1) + radii[mine]).max()
+        names, offsets, radii = collision_spheres(hand)
+        bodies = body_names(hand)
+        place = np.array([bodies.index(n) for n in names], dtype=np.intp)
+        order = np.argsort(place, kind="stable")
+        self._offsets, self._radii = offsets[order], radii[order]
+        self._counts = np.bincount(place, minlength=len(bodies))
+        self._first = np.cumsum(self._counts) - self._counts
+        self._centres = np.zeros((len(bodies), 3))
+        self._reach = np.full(len(bodies), -np.inf)
+        for b in np.flatnonzero(self._counts):
+            mine = slice(self._first[b], self._first[b] + self._counts[b])
+            self._centres[b] = 0.5 * (self._offsets[mine].min(axis=0) + self._offsets[mine].max(axis=0))
+            self._reach[b] = (np.linalg.norm(self._offsets[mine] - self._centres[b], axis=1) + self._radii[mine]).max()
 
     def in_object(self, pose: Pose, grasp: Grasp) -> Overlaps:
-        """Spheres that are inside the object of ``grasp``."""
+        """Spheres that are inside the object of ``grasp``, or nearer than its clearance."""
         d = grasp.distance
         # Nothing is nearer to the object than its projection on the grid, so beyond the grid the value at its border bounds the distance.
         last = d.origin_o + d.spacing * (np.array(d.values.shape) - 1)
+        # Far values are good to a voxel.
+        slack = 2.0 * d.spacing
         centres_o = _to_object(self._balls(pose), grasp.rotation_w, grasp.position_w)
         bound, _ = d.query(np.clip(centres_o, d.origin_o, last))
-        frames, spheres, bodies, points = self._members(pose, bound < self._reach[:, None] + d.spacing)
-        rotation = grasp.rotation_w[frames]
-        points_o = _to_object(points, rotation, grasp.position_w[frames])
+        frames, spheres, bodies, points = self._members(pose, bound < self._reach[:, None] + grasp.clearance + slack)
+        points_o = _to_object(points, grasp.rotation_w[frames], grasp.position_w[frames])
+        # Beyond the grid nothing is nearer than PADDING.
         inside = np.flatnonzero(((points_o > d.origin_o) & (points_o < last)).all(axis=1))
         value, gradient = d.query(points_o[inside])
-        depth = self._radii[spheres[inside]] - value
+        depth = np.minimum(self._radii[spheres[inside]] + grasp.clearance[frames[inside]], PADDING) - value
         deep = depth > 0.0
         kept = inside[deep]
-        inward = -(rotation[kept] @ gradient[deep][..., None])[..., 0]
+        inward = -(grasp.rotation_w[frames[kept]] @ gradient[deep, :, None])[..., 0]
         return Overlaps(frames[kept], bodies[kept], points[kept], depth[deep], inward)
 
     def in_table(self, pose: Pose, margin: float) -> Overlaps:
@@ -84,20 +97,12 @@ class Spheres:
 
     def _members(self, pose: Pose, wanted: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints, Floats]:
         """Frame, sphere, body and centre of every sphere of the bodies and frames ``wanted`` (B, T), by ascending frame."""
-        frames, spheres, bodies, points = [], [], [], []
-        for b, mine in enumerate(self._of_body):
-            at = np.flatnonzero(wanted[b])
-            if not len(at) or not len(mine):
-                continue
-            points.append((self._offsets[mine] @ pose.rotation[b, at].transpose(0, 2, 1) + pose.position[b, at, None]).reshape(-1, 3))
-            frames.append(np.repeat(at, len(mine)))
-            spheres.append(np.tile(mine, len(at)))
-            bodies.append(np.full(len(at) * len(mine), b))
-        if not frames:
-            none = np.zeros(0, dtype=np.intp)
-            return none, none, none, np.zeros((0, 3))
-        order = np.argsort(np.concatenate(frames), kind="stable")
-        return np.concatenate(frames)[order], np.concatenate(spheres)[order], np.concatenate(bodies)[order], np.concatenate(points)[order]
+        at, body = np.nonzero(wanted.T)
+        count = self._counts[body]
+        pair = np.repeat(np.arange(len(at)), count)
+        spheres = self._first[body[pair]] + np.arange(len(pair)) - (np.cumsum(count) - count)[pair]
+        points = (pose.rotation[body, at][pair] @ self._offsets[spheres, :, None])[..., 0] + pose.position[body, at][pair]
+        return at[pair], spheres, body[pair], points
 
 
 def _to_object(points_w: Floats, rotation_w: Floats, position_w: Floats) -> Floats:

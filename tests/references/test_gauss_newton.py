@@ -83,7 +83,10 @@ def test_the_banded_step_is_the_dense_one(posed: tuple[Problem, np.ndarray], fra
         dense[i * dof : (i + 1) * dof, i * dof : (i + 1) * dof] += block
     dense += 0.1 * np.diag(np.diag(dense))
     expected = -np.linalg.solve(dense, gradient.ravel()).reshape(n, dof)
-    assert np.abs(squares.step(gradient, blocks, 0.1) - expected).max() < 1e-7 * np.abs(expected).max()
+    step, predicted = squares.step(gradient, blocks, 0.1)
+    assert np.abs(step - expected).max() < 1e-7 * np.abs(expected).max()
+    flat, undamped = step.ravel(), dense - 0.1 / 1.1 * np.diag(np.diag(dense))
+    assert predicted == pytest.approx(float(-2 * flat @ gradient.ravel() - flat @ undamped @ flat), rel=1e-6)
 
 
 def test_it_ends_as_low_as_the_paper_s_solver_in_fewer_steps(posed: tuple[Problem, np.ndarray]) -> None:
