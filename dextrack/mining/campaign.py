@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
@@ -21,10 +21,12 @@ from dextrack.files import require_writable
 from dextrack.mining import ledger as ledgers
 from dextrack.mining import workers
 from dextrack.mining.ledger import Ledger, Row
-from dextrack.mining.mine import MineConfig, mine
 from dextrack.mining.tasks import Task
 from dextrack.references.library import find_object, find_recording
 from dextrack.references.reference import Reference
+
+if TYPE_CHECKING:
+    from dextrack.mining.mine import MineConfig  # only workers import the physics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +149,8 @@ def _retarget_job(recording: str, hand: str, threads: int, tell: workers.Tell) -
 
 def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, tell: workers.Tell) -> Demonstration:
     """In a worker: mine the reference at ``path``."""
+    from dextrack.mining.mine import mine
+
     reference = Reference.load(path)
     if reference.digest != digest:
         raise InputError(f"{path}: it was changed while the campaign ran.", remedy="run the same command again.")
