@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -35,8 +35,10 @@ class Retarget:
     """Slow down what is faster than this, m/s; 0: never."""
     acceleration_limit: float = 2.0
     """Slow down what accelerates more than this, m/s2; 0: never."""
-    iterations: int = 250
-    """Iterations of L-BFGS."""
+    solver: Literal["gauss-newton", "lbfgs"] = "gauss-newton"
+    """Second order, or the paper's."""
+    iterations: int = 0
+    """Iterations of the solver at most; 0: its default."""
     seed: int = 0
     """Seed of the surface samples among which contacts are chosen."""
     json: Path | None = None
@@ -71,7 +73,9 @@ def run(options: Retarget, console: Console) -> tuple[Reference, Path, bool]:
     if options.mirror:
         recording = mirror_recording(recording)
     obj = find_object(recording)
-    config = RetargetConfig(speed_limit=options.speed_limit, acceleration_limit=options.acceleration_limit, iterations=options.iterations)
+    config = RetargetConfig(
+        speed_limit=options.speed_limit, acceleration_limit=options.acceleration_limit, solver=options.solver, iterations=options.iterations
+    )
     path = options.out / f"{recording.name}.npz"
     if not options.force and path.is_file():
         try:
