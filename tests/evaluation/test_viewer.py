@@ -93,15 +93,16 @@ def test_a_ghost_is_the_hulls_of_the_bodies_in_one_colour() -> None:
 
 
 def test_a_pads_gap_is_its_distance_to_the_face(box: ObjectSpec, reference: Reference) -> None:
-    """The box is put so that its face is 4 mm beside the thumb's pad, then 1 mm inside it."""
+    """The box is put so that its face is 4 mm beside the thumb's pad, then 1 mm and 8 mm inside it."""
     _, robot = of_reference(reference)
     hand = load_hand("leap_right")
     thumb = posing.pad_centres(hand, robot.hand)[:, 0]
-    for gap in (0.004, -0.001):
+    for gap in (0.004, -0.001, -0.008):
         beside = thumb - [SIZE[0] / 2 + hand.fingertips[0].radius + gap, 0.0, 0.0]
         pads = contacts.measured(robot.hand, dataclasses.replace(robot, object_position_w=beside), box)
         np.testing.assert_allclose(pads.gaps[:, 0], gap, atol=3e-4)
         assert (pads.touching[:, 0] == (gap < 0.002)).all()
+        assert (pads.deep[:, 0] == (gap < -0.005)).all()
 
 
 def test_a_plan_holds_from_onset_to_release() -> None:

@@ -14,6 +14,7 @@ from dextrack.evaluation.viewer.posing import pad_centres
 from dextrack.hands import load_hand
 from dextrack.objects import ObjectSpec
 from dextrack.objects.distance import signed_distance
+from dextrack.tracking.verdict import CLEAN_P95
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +52,12 @@ class Pads:
         """(T, F): which pads touch the object."""
         near: NDArray[np.bool_] = self.gaps < TOUCHING
         return near
+
+    @property
+    def deep(self) -> NDArray[np.bool_]:
+        """(T, F): which pads are further inside the object than a clean demonstration has them: soft contacts give way, real objects do not."""
+        inside: NDArray[np.bool_] = self.gaps < -CLEAN_P95
+        return inside
 
 
 def planned(diagnosis: dict[str, Any], frames: int) -> Plan | None:

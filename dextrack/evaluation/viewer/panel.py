@@ -188,9 +188,12 @@ def _pads_html(pads: Pads | None, frame: int) -> str:
     if pads is None:
         return ""
     cells = []
-    for finger, gap, touching in zip(pads.fingers, pads.gaps[frame], pads.touching[frame], strict=True):
-        dot = '<span style="color:#009e73">●</span>' if touching else '<span style="color:#9aa1a9">○</span>'
+    for finger, gap, touching, deep in zip(pads.fingers, pads.gaps[frame], pads.touching[frame], pads.deep[frame], strict=True):
+        colour = "#c81e1e" if deep else "#009e73" if touching else "#9aa1a9"
         depth = round(1e3 * float(gap))
         far = "far" if depth >= 100 else f"{-depth} mm inside" if depth < 0 else f"{depth} mm"
-        cells.append(f'<span style="display:inline-block;width:6.1em">{dot} {escape(finger)}<br><span style="color:#59616b">{far}</span></span>')
+        dot = f'<span style="color:{colour}">{"●" if touching else "○"}</span>'
+        cells.append(
+            f'<span style="display:inline-block;width:25%">{dot} {escape(finger)}<br><span style="color:{colour if deep else "#59616b"}">{far}</span></span>'
+        )
     return f'<div style="font-size:.82em;line-height:1.25;margin-top:.3em">{"".join(cells)}</div>'

@@ -21,7 +21,7 @@ SQUARE = 0.05
 TABLE = 6.0
 """Side of the table that is drawn, m."""
 
-SKIN, TOUCH, PLANNED, PLANNED_HELD = (205, 153, 132), (0, 158, 115), (150, 150, 150), (204, 51, 140)
+SKIN, TOUCH, DEEP, PLANNED, PLANNED_HELD = (205, 153, 132), (0, 158, 115), (200, 30, 30), (150, 150, 150), (204, 51, 140)
 _FADED = 0.35
 _JOINT, _BONE = 0.0085, 0.0065
 _NEEDLE = 0.03
@@ -170,22 +170,27 @@ class _Needles(_Mover):
 
 
 class _Touches(_Mover):
-    """A ball over each pad, seen while the pad touches."""
+    """A ball over each pad, seen while the pad touches, and in another colour while it is too deep inside the object."""
 
     def __init__(self, server: viser.ViserServer, pads: Pads) -> None:
         root = server.scene.add_frame("/pads", show_axes=False)
         super().__init__(True, root)
-        self._centres, self._touching = pads.centres_w, pads.touching
+        self._centres, self._touching, self._deep = pads.centres_w, pads.touching, pads.deep
         self._balls = []
+        self._were_deep = [False] * len(pads.fingers)
         for finger, radius in zip(pads.fingers, pads.radii, strict=True):
             ball = trimesh.creation.icosphere(subdivisions=3, radius=_SWELL * radius)
             self._balls.append(server.scene.add_mesh_simple(f"/pads/{finger}", ball.vertices, ball.faces, color=TOUCH, cast_shadow=False, visible=False))
 
     def pose(self, frame: int) -> None:
-        for ball, centre, touching in zip(self._balls, self._centres[frame], self._touching[frame], strict=True):
+        for i, ball in enumerate(self._balls):
+            touching, deep = bool(self._touching[frame, i]), bool(self._deep[frame, i])
             if touching:
-                ball.position = centre
-            ball.visible = bool(touching)
+                ball.position = self._centres[frame, i]
+                if deep != self._were_deep[i]:
+                    self._were_deep[i] = deep
+                    ball.color = DEEP if deep else TOUCH
+            ball.visible = touching
 
 
 def _from_z(unit: Floats) -> Floats:
