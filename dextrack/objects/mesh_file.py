@@ -24,6 +24,8 @@ EXTENT = (0.005, 1.0)
 """Largest extent, m, of what a hand can take."""
 TYPICAL = 0.12
 """Extent, m, of a common object: of the units that fit, the one that comes nearest is the likely one."""
+THINNEST = 5e-5
+"""Twice the volume over the surface, m, below which a closed mesh is a sheet rather than a solid."""
 MAX_FACES = 200000
 """A finer mesh costs memory in every later stage and adds nothing that a hand could feel."""
 SUFFIXES = (".obj", ".stl", ".ply")
@@ -59,12 +61,15 @@ def read_mesh(path: Path, unit: str = "m") -> ClosedMesh:
         raise InputError("%s: the mesh is not closed: %s." % (path, _gaps(mesh, scale, unit)), remedy=_CLOSE)
     if not mesh.is_winding_consistent:
         raise InputError("%s: its triangles do not agree on which side is out (as on a Moebius strip)." % path, remedy=_CLOSE)
-    box = float(np.prod(mesh.extents))
-    if box <= 0.0 or mesh.volume < 1e-4 * box:
-        raise InputError("%s: the mesh is not a volume: it encloses %.3g mm3." % (path, 1e9 * mesh.volume), remedy="give the surface of a solid, not a sheet.")
+    thickness = 2.0 * float(mesh.volume) / float(mesh.area)
+    if thickness < THINNEST:
+        raise InputError("%s: the mesh is no volume: it is %.3g mm thick on average." % (path, 1e3 * thickness), remedy="give the surface of a solid.")
     bodies = int(mesh.body_count)
     if bodies > 1:
-        notes.append("it has %d separate bodies, which move as one" % bodies)
+        notes.append("it has %d separate surfaces (bodies that move as one, or cavities)" % bodies)
+    far = float(np.linalg.norm(mesh.bounds.mean(axis=0)))
+    if far > mesh.extents.max():
+        notes.append("its origin, to which a recording's object positions refer, lies %.2f m from its middle" % far)
     return ClosedMesh(np.array(mesh.vertices, dtype=np.float64), np.array(mesh.faces, dtype=np.int32), float(mesh.volume), tuple(notes))
 
 
@@ -173,7 +178,7 @@ def _mend(mesh: Any) -> List[str]:
         repair.fill_holes(mesh)
         if len(mesh.faces) > before:
             notes.append("small holes closed with %d triangles" % (len(mesh.faces) - before))
-    if mesh.volume < 0.0:
+    if mesh.is_watertight and mesh.volume < 0.0:
         mesh.invert()
         notes.append("turned inside out: its triangles faced inward")
     return notes
@@ -184,7 +189,7 @@ def _gaps(mesh: Any, scale: float, unit: str) -> str:
     _, inverse, counts = np.unique(mesh.edges_sorted, axis=0, return_inverse=True, return_counts=True)
     uses = counts[inverse.ravel()]
     said = []
-    for what, wrong in (("%d open edges", uses == 1), ("%d edges with more than two triangles", uses > 2)):
+    for what, wrong in (("%d open edge(s)", uses == 1), ("%d edge(s) with more than two triangles", uses > 2)):
         if wrong.any():
             edges = np.unique(mesh.edges_sorted[wrong], axis=0)
             corners = mesh.vertices[edges.ravel()] / scale
