@@ -8,8 +8,9 @@ import trimesh
 
 from dextrack.errors import InputError
 from dextrack.objects import ObjectSpec
-from dextrack.references.library import find_object, find_recording, objects, recordings
+from dextrack.references.library import find_object, find_recording, objects, own_objects, recordings
 from dextrack.references.recording import Recording
+from dextrack.references.reference import Reference
 
 
 def put_object(folder: Path, name: str, mass: float = 0.1) -> None:
@@ -52,6 +53,34 @@ def test_the_nearest_object_wins(data_folder: Path, tmp_path: Path) -> None:
     assert find_object(find_recording(put_recording(tmp_path / "bare", "mug_lift", dataset="myodm"))).mass == 0.11
     assert find_object("mug").mass == 0.12, "of equals, the first by name of the data set"
     assert find_object("mug", near=tmp_path / "mine" / "recordings").mass == 0.13
+
+
+def test_the_users_own_come_before_other_data_sets(data_folder: Path, tmp_path: Path) -> None:
+    put_object(data_folder, "mug", mass=0.14)
+    put_object(data_folder / "abc", "mug", mass=0.12)
+    assert find_object("mug").mass == 0.14 and objects()["mug"].parent == own_objects()
+    assert find_object(find_recording(put_recording(tmp_path / "bare", "mug_lift", dataset="abc"))).mass == 0.12
+
+
+def test_a_reference_gets_the_object_that_it_was_made_with(data_folder: Path) -> None:
+    """Of several that have its name; where none is the one, the nearest, whose digest mining then refuses."""
+    put_object(data_folder, "mug", mass=0.14)
+    put_object(data_folder / "abc", "mug", mass=0.12)
+    (data_folder / "aaa" / "objects").mkdir(parents=True)
+    (data_folder / "aaa" / "objects" / "mug.npz").write_bytes(b"damaged")
+    wanted = ObjectSpec.load(data_folder / "abc" / "objects" / "mug.npz").digest
+    assert find_object(reference("mug", wanted)).mass == 0.12
+    assert find_object(reference("mug", "0" * 64)).mass == 0.14
+    assert find_object(reference("mug", None)).mass == 0.14
+
+
+def reference(name: str, digest: str | None) -> Reference:
+    names = tuple(f"j{i}" for i in range(22))
+    still = np.tile([1.0, 0, 0, 0], (3, 1))
+    provenance = {} if digest is None else {"object": digest}
+    return Reference(
+        f"{name}_lift", "leap_right", name, names, still[0], np.zeros((3, 22)), np.zeros((3, 3)), still, np.zeros((3, 21, 3)), provenance=provenance
+    )
 
 
 def test_unknown_names_list_close_ones(data_folder: Path) -> None:
