@@ -26,6 +26,7 @@ from dextrack.errors import InputError
 from dextrack.files import write_json
 from dextrack.hands.spec import KEYPOINTS
 from dextrack.objects import spec as object_file
+from dextrack.objects.remarks import remarks
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references import recording as recording_file
 from dextrack.references import splits
@@ -122,6 +123,9 @@ def _check(command: Check, console: Console) -> int:
         results[name] = _summary(folder_of(name), checked)
         for problem in checked.problems:
             console.print(f"[bold red]problem[/]: {problem}", soft_wrap=True)
+        for obj in checked.objects:
+            for remark in remarks(obj):
+                console.print(f"object {obj.name}: {remark}", soft_wrap=True)
         verdict = "[green]whole[/]" if not checked.problems else f"[red]{len(checked.problems)} problems[/]; `dextrack data install {name}` repairs it"
         frames = sum(len(r.time) for r in checked.recordings)
         console.print(

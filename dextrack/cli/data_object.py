@@ -18,6 +18,7 @@ from dextrack.files import digest, require_writable, usable_name
 from dextrack.objects.convex_parts import PartsConfig, convex_parts
 from dextrack.objects.mass_properties import mass_properties
 from dextrack.objects.mesh_file import ClosedMesh, read_mesh
+from dextrack.objects.remarks import remarks
 from dextrack.objects.spec import DENSITY, MASS_RANGE, ObjectSpec, mass_from_density
 from dextrack.objects.symmetry import Symmetry
 from dextrack.objects.symmetry_detection import symmetry_of
@@ -71,6 +72,8 @@ def make_object(options: MakeObject, console: Console) -> int:
         bar.update(task, description="symmetry")
         made = _spec(name, options, mesh, parts)
     _show(console, made, mesh)
+    for remark in remarks(made):
+        console.print(f"[yellow]{name}: {remark}[/yellow]", soft_wrap=True)
     kept = _is(path, made)
     if not kept:
         made.save(path)

@@ -145,6 +145,15 @@ def build(parts: Sequence[Part], spacing: float = SPACING) -> SignedDistance:
     return SignedDistance(lower, spacing, values)
 
 
+def depth_in_parts(parts: Sequence[Part], points: Floats) -> Floats:
+    """How far (n,) ``points`` (n, 3), m, lie outside of the nearest of convex ``parts``, m: exact beside a face, less beside a corner; negative inside."""
+    import trimesh
+
+    hulls = [_Hull(trimesh.Trimesh(v, f, process=False).convex_hull) for v, f in parts]
+    out: Floats = np.min([(points @ hull.planes[:, :3].T + hull.planes[:, 3]).max(axis=1) for hull in hulls], axis=0)
+    return out
+
+
 class _Hull:
     """A convex part: triangles, box and planes (unit normal, offset) that face outward."""
 
