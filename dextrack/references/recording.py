@@ -19,7 +19,8 @@ For example::
                 time=time, keypoints_w=keypoints, object_position_w=position, object_quaternion_w=quaternion)
 
 Without a header, the file's name up to the first underscore names the object, and the hand is a right one.
-The object lies beside it: ``../objects/<object>.npz`` (see ``dextrack.objects``), or is one that a data set or DexTrack itself provides.
+The object lies beside it, ``../objects/<object>.npz`` (see ``dextrack.objects``), or is one of your own (``dextrack data object MESH`` makes it),
+of a data set, or of DexTrack itself.
 """
 
 from __future__ import annotations

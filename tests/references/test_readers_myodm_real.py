@@ -9,6 +9,9 @@ import pytest
 
 from dextrack.cli.data import main
 from dextrack.objects import ObjectSpec, lowest_z
+from dextrack.objects.remarks import remarks
+from dextrack.objects.symmetry_detection import symmetry_of
+from dextrack.references import splits
 from dextrack.references.readers import faults
 from dextrack.references.readers.installation import Checked, check
 
@@ -69,3 +72,30 @@ def test_it_is_a_right_hand_of_rigid_bones(checked: Checked) -> None:
         palm = np.cross(k[:, 5] - k[:, 0], k[:, 17] - k[:, 0])
         assert np.einsum("tfi,ti->tf", k[:, 8::4] - k[:, 5::4], palm).mean() > 0, r.name
         assert np.einsum("ti,ti->t", r.object_position_w - k[:, 0], palm)[len(k) // 3 :].mean() > 0, f"{r.name}: the object lies on the palm's side"
+
+
+def test_the_split_follows_from_what_is_installed(checked: Checked) -> None:
+    assert splits.derive("myodm", {r.name: r.flags for r in checked.recordings}) == splits.load("myodm")
+
+
+def test_shapes_under_two_names_are_known_to_the_split(objects: dict[str, ObjectSpec]) -> None:
+    same: dict[bytes, list[str]] = {}
+    for name, obj in objects.items():
+        same.setdefault(obj.vertices.tobytes(), []).append(name)
+    assert {frozenset(names) for names in same.values() if len(names) > 1} == {frozenset(names) for names in splits.SAME_SHAPE}
+
+
+def test_parts_and_closedness_of_the_objects(objects: dict[str, ObjectSpec]) -> None:
+    said = {name: " ".join(remarks(obj)) for name, obj in objects.items()}
+    assert {name for name, words in said.items() if "slow" in words} == {"fryingpan", "teapot", "wineglass"}
+    assert {name for name, words in said.items() if "not closed" in words} == {"bowl", "camera", "headphones", "phone", "stapler", "waterbottle"}
+    assert not any("uncovered" in words for words in said.values())
+
+
+def test_symmetries_of_solids_that_are_known(objects: dict[str, ObjectSpec], tmp_path: Path) -> None:
+    for name, (free, size) in {
+        "cylindersmall": (True, 2), "torussmall": (True, 2), "wineglass": (True, 1), "spheresmall": (True, 1), "cubesmall": (False, 24),
+        "pyramidsmall": (False, 4), "mug": (False, 1), "duck": (False, 1),
+    }.items():  # fmt: skip
+        found = symmetry_of(objects[name], tmp_path)
+        assert ((found.free_axis is not None), len(found.representatives())) == (free, size), f"{name} (the spheres have a flat foot)"
