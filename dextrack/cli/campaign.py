@@ -153,16 +153,16 @@ def finding(row: Row) -> str:
 
 
 def table(rows: Sequence[Row], title: str) -> Table:
-    """The rows, best first: what passed, then by the parts of the verdict, then by error."""
+    """The rows, best first (what passed, then by the parts of the verdict, then by error), with the object's mean errors and the wall time."""
     hands = sorted({row.task.partition("@")[2] for row in rows})
     shown = Table(title=", ".join([title, *hands]) if len(hands) == 1 else title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for name in ("task", "verdict", *PARTS, "error", "", "time"):
-        shown.add_column(name, justify="right" if name in ("error", "", "time") else "left", no_wrap=True)
+    for name in ("task", "verdict", *PARTS, "cm", "deg", "s"):
+        shown.add_column(name, justify="right" if name in ("cm", "deg", "s") else "left", no_wrap=True)
     for row in sorted(rows, key=_rank):
         name = row.task.partition("@")[0] if len(hands) == 1 else row.task
-        seconds = f"{row.seconds:.0f} s"
+        seconds = f"{row.seconds:.0f}"
         if row.state == ledger.MINED:
-            error = (f"{1e2 * row.metrics['t_err_m']:.1f} cm", f"{57.29578 * row.metrics['r_err_rad']:.0f} deg")
+            error = (f"{1e2 * row.metrics['t_err_m']:.1f}", f"{57.29578 * row.metrics['r_err_rad']:.0f}")
             shown.add_row(name, "passed" if row.passed else "failed", *(_mark(row.part(p)) for p in PARTS), *error, seconds)
         else:
             shown.add_row(name, row.state, *[""] * len(PARTS), "", "", seconds)

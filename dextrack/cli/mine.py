@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from dextrack.cli import EXIT_INTERRUPTED
 from dextrack.cli.campaign import Screen, summary, table
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
@@ -62,7 +63,7 @@ def main(args: list[str]) -> int:
     """Run ``dextrack mine``; see ``--help``.
 
     Returns:
-        Of one reference: 1 when its verdict does not pass. Of several: 1 when a task failed by an error or killed its worker.
+        Of one reference: 1 when its verdict does not pass. Of several: 1 when a task failed by an error or killed its worker; 130 after Ctrl-C.
     """
     if "--tracker=rl" in args or ("--tracker", "rl") in itertools.pairwise(args):
         from dextrack.cli import mine_rl
@@ -109,9 +110,9 @@ def _run_campaign(options: Mine, console: Console) -> int:
         with Screen(console, count) as screen:
             rows = campaign.run(wanted, screen)
     except KeyboardInterrupt:
-        rows = campaign.known(wanted)
-        console.print(f"stopped; {len(rows)} of {len(found)} tasks are done and kept. Run the same command again to go on.")
-        raise
+        done = f"{len(campaign.known(wanted))} of {len(found)} tasks are done and kept"
+        console.print(f"stopped: {done}. Run the same command again to go on; --status shows what there is.", highlight=False, soft_wrap=True)
+        return EXIT_INTERRUPTED
     console.print(table(rows, str(options.out)))
     console.print(summary(rows), highlight=False, soft_wrap=True)
     if options.json:

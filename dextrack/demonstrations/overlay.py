@@ -22,7 +22,7 @@ class Overlay(io.RawIOBase):
         """Open the file for reading."""
         super().__init__()
         self._path = Path(path)
-        self._base = open(self._path, "rb") if self._path.exists() else None  # noqa: SIM115
+        self._base = open(self._path, "rb") if self._path.exists() else None
         self._pages: dict[int, bytearray] = {}
         self._at = 0
         self._size = self._kept = os.fstat(self._base.fileno()).st_size if self._base else 0

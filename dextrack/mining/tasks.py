@@ -70,22 +70,23 @@ def everything(folder: Path, hand: str) -> list[Task]:
     """Every installed recording and every reference for ``hand`` in ``folder``.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or two recordings have the same name.
     """
     present = [t for t in _references(folder, hand) if t.hand == hand]
-    tasks: dict[str, Task] = {}
+    tasks: list[Task] = []
     for path in recordings().values():
         try:
             recording = Recording.load(path)
         except InputError as error:
-            tasks[path.stem] = Task(path.stem, hand, path, digest(path), fault=str(error))
-            continue
-        tasks[recording.name] = _of_recording(recording, path, present, folder, hand)
-    for task in present:
-        tasks.setdefault(task.name, task)
+            tasks.append(Task(path.stem, hand, path, digest(path), fault=str(error)))
+        else:
+            tasks.append(_of_recording(recording, path, present, folder, hand))
+    tasks = distinct(tasks)
+    named = {t.name for t in tasks}
+    tasks += [t for t in present if t.name not in named]
     if not tasks:
         raise InputError(f"there is nothing to mine: no recording is installed, and {folder} holds no reference.", remedy="run `dextrack data install myodm`.")
-    return list(tasks.values())
+    return distinct(tasks)
 
 
 def _of_recording(recording: Recording, path: Path, present: Iterable[Task], folder: Path, hand: str) -> Task:
@@ -137,7 +138,7 @@ def distinct(tasks: Iterable[Task]) -> list[Task]:
     found: dict[str, Task] = {}
     for task in tasks:
         other = found.setdefault(task.key, task)
-        if other.digest != task.digest:
-            remedy = "rename one of the references, or mine them to different stores."
-            raise InputError(f"{other.path} and {task.path} are different references of the same name, {task.key}.", remedy=remedy)
+        if (other.digest, other.fault) != (task.digest, task.fault):
+            remedy = "rename one of them, or mine them to different stores."
+            raise InputError(f"{other.path} and {task.path} are of the same name and not the same, {task.key}.", remedy=remedy)
     return list(found.values())
