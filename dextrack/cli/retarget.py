@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -14,17 +14,21 @@ from rich.table import Table
 
 from dextrack.errors import InputError
 from dextrack.files import require_writable, write_json
-from dextrack.references.library import find_object, find_recording
-from dextrack.references.mirror import mirror_recording
+from dextrack.references.library import recordings
 from dextrack.references.reference import Reference
+
+if TYPE_CHECKING:
+    from dextrack.references.batch import Job
 
 
 @dataclasses.dataclass(frozen=True)
 class Retarget:
-    """Retarget a recording to a robot hand."""
+    """Retarget recordings to a robot hand; references that are there, made from the same inputs, are kept."""
 
-    recording: Annotated[str, tyro.conf.Positional]
-    """Name of an installed recording, for example apple_lift, or a recording's file."""
+    recordings: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Names of installed recordings, for example apple_lift, or recordings' files."""
+    all: bool = False
+    """Retarget every installed recording."""
     hand: str = "leap_right"
     """Robot hand."""
     mirror: bool = False
@@ -48,64 +52,100 @@ class Retarget:
 
 
 def main(args: list[str]) -> int:
-    """Run ``dextrack retarget``; see ``--help``."""
+    """Run ``dextrack retarget``; see ``--help``. One recording that is refused is an error; of several, the refused ones are listed."""
     options = tyro.cli(Retarget, args=args, prog="dextrack retarget")
     console = Console()
     if options.json is not None:
         require_writable(options.json)
-    reference, path, made = run(options, console)
-    show(console, reference)
-    console.print(f"[bold]{path}[/bold] ({'made' if made else 'already there, made from the same inputs'})")
+    if len(options.recordings) == 1 and not options.all:
+        reference, path, made = run(options, console)
+        show(console, reference)
+        console.print(f"[bold]{path}[/bold] ({'made' if made else 'already there, made from the same inputs'})")
+        if options.json:
+            write_json(options.json, _row(reference))
+        return 0
+    rows = run_all(options, console)
     if options.json:
-        write_json(options.json, {"reference": reference.name, "digest": reference.digest, **reference.diagnosis})
+        write_json(options.json, rows)
     return 0
 
 
 def run(options: Retarget, console: Console) -> tuple[Reference, Path, bool]:
-    """Retarget as ``options`` say; returns (reference, its file, whether it had to be made)."""
+    """Retarget the one recording of ``options``; returns (reference, its file, whether it had to be made)."""
+    from dextrack.references.batch import retarget_named
+
+    with _bar(console) as bar:
+        task = bar.add_task(f"retarget {options.recordings[0]} to {options.hand}", total=1.0)
+        outcome = retarget_named(options.recordings[0], _job(options), lambda done: bar.update(task, completed=done))
+    for flag in outcome.flags:
+        console.print(f"[yellow]{outcome.name}: {flag}[/yellow]")
+    if outcome.made:
+        console.print(f"retargeted {outcome.name} in {outcome.seconds:.1f} s")
+    assert outcome.reference is not None
+    return outcome.reference, outcome.path, outcome.made
+
+
+def run_all(options: Retarget, console: Console) -> list[dict[str, Any]]:
+    """Retarget all recordings of ``options`` and print a table; returns what ``--json`` holds of each.
+
+    Raises:
+        InputError: no recording is named or installed.
+    """
+    from dextrack.references.batch import retarget_all
+
+    names = list(recordings()) if options.all else list(options.recordings)
+    if not names:
+        remedy = "run `dextrack data install myodm`." if options.all else "name recordings, or give --all."
+        raise InputError("retargeting: no recording is " + ("installed." if options.all else "named."), remedy=remedy)
+    began, rows, refused = time.monotonic(), [], []
+    table = Table("recording", "steps", "slowed", "gap mm", "inside mm", "opposition", "jump rad", "warnings")
+    with _bar(console) as bar:
+        task = bar.add_task(f"retarget to {options.hand}", total=float(len(names)))
+        for i, outcome in enumerate(retarget_all(names, _job(options), lambda i, done: bar.update(task, completed=i + done))):
+            bar.update(task, completed=float(i + 1), description=f"retarget to {options.hand}: {i + 1} of {len(names)}")
+            if outcome.reference is None:
+                refused.append(f"{outcome.name}: {outcome.refused}")
+                rows.append({"reference": outcome.name, "refused": str(outcome.refused)})
+                continue
+            rows.append(_row(outcome.reference) | {"made": outcome.made, "seconds": round(outcome.seconds, 3)})
+            _add(table, outcome.reference)
+    console.print(table)
+    for reason in refused:
+        console.print(f"[yellow]refused: {reason}[/yellow]")
+    made = sum(bool(row.get("made")) for row in rows)
+    console.print(f"{made} made, {len(rows) - made - len(refused)} already there, {len(refused)} refused, in {time.monotonic() - began:.0f} s: {options.out}")
+    return rows
+
+
+def _job(options: Retarget) -> Job:
     import torch
 
     from dextrack.hands.spec import load_hand
-    from dextrack.references.retarget import RetargetConfig, retarget
+    from dextrack.references.batch import Job
+    from dextrack.references.retarget import RetargetConfig
 
-    hand = load_hand(options.hand)
-    recording = find_recording(options.recording)
-    if options.mirror:
-        recording = mirror_recording(recording)
-    obj = find_object(recording)
+    # The rollouts of mining use all cores, retargeting one: its tensors are small.
+    torch.set_num_threads(1)
     config = RetargetConfig(
         speed_limit=options.speed_limit, acceleration_limit=options.acceleration_limit, solver=options.solver, iterations=options.iterations
     )
-    path = options.out / f"{recording.name}.npz"
-    if not options.force and path.is_file():
-        try:
-            found = Reference.load(path)
-        except InputError as error:
-            console.print(f"[yellow]{error.what} It is made again.[/yellow]")
-        else:
-            if recording.side == hand.side and _inputs(found) == (recording.digest, obj.digest, dataclasses.asdict(config), options.seed, hand.name):
-                return found, path, False
-    require_writable(path)
-    # The rollouts of mining use all cores, retargeting one: its tensors are small.
-    torch.set_num_threads(1)
-    for flag in recording.flags:
-        console.print(f"[yellow]{recording.name}: {flag}[/yellow]")
-    began = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"retarget {recording.name} to {hand.name}", total=1.0)
-        reference = retarget(recording, obj, hand, config, options.seed, lambda done: bar.update(task, completed=done))
-    reference.save(path)
-    console.print(f"retargeted {recording.name} in {time.monotonic() - began:.1f} s")
-    return reference, path, True
+    return Job(load_hand(options.hand), options.out, config, options.seed, options.mirror, options.force)
 
 
-def _inputs(reference: Reference) -> tuple[Any, ...]:
-    p = reference.provenance
-    config = p.get("config", {})
-    # JSON has no tuples.
-    config = {**config, "smooth_scale": tuple(config.get("smooth_scale", ()))}
-    return p.get("recording"), p.get("object"), config, p.get("seed"), reference.hand_name
+def _bar(console: Console) -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+
+
+def _row(reference: Reference) -> dict[str, Any]:
+    return {"reference": reference.name, "digest": reference.digest, **reference.diagnosis}
+
+
+def _add(table: Table, reference: Reference) -> None:
+    """Add the diagnosis of ``reference`` as a row."""
+    d = reference.diagnosis
+    numbers = (1e3 * max(d["contact_gap_m"].values()), 1e3 * d["penetration_max_m"], d["opposition"], d["jump_max_rad"])
+    gap, inside, opposition, jump = (f"{x:.{digits}f}" for x, digits in zip(numbers, (1, 1, 2, 2), strict=True))
+    table.add_row(reference.name, str(d["steps"]), f"{reference.time_scale:.2f}", gap, inside, opposition, jump, "; ".join(d["warnings"]))
 
 
 def show(console: Console, reference: Reference) -> None:

@@ -45,7 +45,7 @@ def main(args: list[str]) -> int:
     _step(console, 2, "retargeting", began)
     from dextrack.cli import mine, retarget
 
-    reference, path, _ = retarget.run(retarget.Retarget(options.recording, hand=options.hand, out=options.out / "references", seed=options.seed), console)
+    reference, path, _ = retarget.run(retarget.Retarget((options.recording,), hand=options.hand, out=options.out / "references", seed=options.seed), console)
     retarget.show(console, reference)
     _step(console, 3, "mining", began)
     store = options.out / "demonstrations.h5"

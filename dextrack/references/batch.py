@@ -1,0 +1,110 @@
+"""Many recordings retargeted in one process: what is there already is kept, what is refused is told and stops nothing.
+
+One recording after the other: the solver's cost grows with the frames, not with the recordings, so solving several side by side gains nothing.
+The model of the hand, its spheres and the distance fields are read once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dextrack.errors import InputError, RefusedError
+from dextrack.files import require_writable
+from dextrack.hands.spec import HandSpec
+from dextrack.objects.spec import ObjectSpec
+from dextrack.references.library import find_object, find_recording
+from dextrack.references.mirror import mirror_recording
+from dextrack.references.recording import Recording
+from dextrack.references.reference import Reference
+from dextrack.references.retarget import RetargetConfig, retarget
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """How recordings are retargeted, and where the references go."""
+
+    hand: HandSpec
+    out: Path
+    """Folder; a reference's file is named after its recording."""
+    config: RetargetConfig = RetargetConfig()
+    seed: int = 0
+    mirror: bool = False
+    """Retarget the recordings' mirror images."""
+    force: bool = False
+    """Make references again that are there and were made from the same inputs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a recording."""
+
+    name: str
+    path: Path
+    """The reference's file, which is there unless the recording was refused."""
+    reference: Reference | None
+    made: bool
+    """False: it was there, made from the same inputs."""
+    seconds: float
+    flags: tuple[str, ...] = ()
+    """What the recording's reader noticed, and whether a damaged file was replaced."""
+    refused: RefusedError | InputError | None = None
+
+
+def retarget_named(name: str, job: Job, progress: Callable[[float], None] | None = None) -> Outcome:
+    """Retarget the recording ``name`` (or file) as ``job`` says, unless that was done before.
+
+    Raises:
+        RefusedError: the recording is hopeless.
+        InputError: there is no such recording or object, or a file is malformed or cannot be written.
+    """
+    began = time.monotonic()
+    recording = find_recording(name)
+    if job.mirror:
+        recording = mirror_recording(recording)
+    obj = find_object(recording)
+    path = job.out / f"{recording.name}.npz"
+    flags = recording.flags
+    if not job.force and path.is_file():
+        try:
+            found = Reference.load(path)
+        except InputError as error:
+            flags += (f"{error.what} It is made again.",)
+        else:
+            if _inputs(found) == _wanted(recording, obj, job):
+                return Outcome(recording.name, path, found, False, time.monotonic() - began, flags)
+    require_writable(path)
+    reference = retarget(recording, obj, job.hand, job.config, job.seed, progress)
+    reference.save(path)
+    return Outcome(recording.name, path, reference, True, time.monotonic() - began, flags)
+
+
+def retarget_all(names: Sequence[str], job: Job, progress: Callable[[int, float], None] | None = None) -> Iterator[Outcome]:
+    """Retarget the recordings ``names`` one by one; a refused one gives an ``Outcome`` that says why.
+
+    Args:
+        names: of installed recordings, or files.
+        job: how.
+        progress: called with the number of the recording and the fraction of it that is done.
+    """
+    for i, name in enumerate(names):
+        began = time.monotonic()
+        try:
+            yield retarget_named(name, job, functools.partial(progress, i) if progress else None)
+        except (RefusedError, InputError) as error:
+            yield Outcome(name, job.out / f"{Path(name).stem}.npz", None, False, time.monotonic() - began, refused=error)
+
+
+def _wanted(recording: Recording, obj: ObjectSpec, job: Job) -> tuple[Any, ...]:
+    # As it comes back from a file: JSON has no tuples.
+    return recording.digest, obj.digest, json.loads(json.dumps(dataclasses.asdict(job.config))), job.seed, job.hand.name
+
+
+def _inputs(reference: Reference) -> tuple[Any, ...]:
+    p = reference.provenance
+    return p.get("recording"), p.get("object"), p.get("config"), p.get("seed"), reference.hand_name

@@ -1,0 +1,58 @@
+"""Several recordings in one run: what is done is kept, what is refused is told, and a damaged file is made again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dextrack.cli import retarget as verb
+from dextrack.errors import InputError
+from dextrack.references.reference import Reference
+from tests import synthetic
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set of two good recordings and one in which the object never moves."""
+    monkeypatch.setenv("DEXTRACK_DATA", str(tmp_path / "data"))
+    folder = tmp_path / "data" / "zoo"
+    good = synthetic.recording()
+    still = dataclasses.replace(good, name="box_still", object_position_w=np.tile(good.object_position_w[:1], (len(good.time), 1)))
+    for recording in (good, dataclasses.replace(good, name="box_again"), still):
+        recording.save(folder / "recordings" / f"{recording.name}.npz")
+    synthetic.box().save(folder / "objects" / "box.npz")
+    return tmp_path
+
+
+def test_all_recordings_are_retargeted_once_and_the_hopeless_one_is_listed(zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--all", "--iterations", "3", "--out", str(zoo / "references"), "--json", str(zoo / "all.json")]
+    assert verb.main(arguments) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "2 made, 0 already there, 1 refused" in shown
+    assert "box_still" in shown and "never moves" in shown
+    rows = {row["reference"]: row for row in json.loads((zoo / "all.json").read_text())}
+    assert "never moves" in rows["box_still"]["refused"] and not (zoo / "references" / "box_still.npz").exists()
+    assert rows["box_lift"]["digest"] == Reference.load(zoo / "references" / "box_lift.npz").digest
+    assert verb.main(arguments) == 0
+    assert "0 made, 2 already there, 1 refused" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_damaged_reference_and_one_of_other_settings_are_made_again(zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = zoo / "references"
+    several = ["box_lift", "box_again", "--iterations", "3", "--out", str(out)]
+    assert verb.main(several) == 0
+    (out / "box_lift.npz").write_bytes(b"not a reference")
+    capsys.readouterr()
+    assert verb.main(several) == 0
+    assert "1 made, 1 already there, 0 refused" in " ".join(capsys.readouterr().out.split())
+    assert verb.main([*several, "--speed-limit", "0.4"]) == 0
+    assert "2 made" in capsys.readouterr().out
+
+
+def test_no_recording_at_all_is_an_error(zoo: Path) -> None:
+    with pytest.raises(InputError, match="no recording is named"):
+        verb.main(["--out", str(zoo)])
