@@ -31,6 +31,8 @@ class CostConfig:
     """Per metre of wrist position error."""
     finger: float = 0.05
     """Per rad of finger error, mean over joints."""
+    depth: float = 60.0
+    """Per metre of a pad's depth in the object beyond 2 mm: a grip that presses deeper is no clean one."""
     residual: float = 0.02
     """Per squared unit of residual, in units of its sampling scale."""
     worst: float = 0.5
@@ -49,23 +51,30 @@ class TrackingCost:
 
     def __call__(self, qpos: Floats, tips_o: Floats, first: int) -> Floats:
         """Cost (...) of states after steps ``first`` .. ``first`` + H - 1: qpos (..., H, nq), tips_o (..., H, F, 3)."""
-        c, k, horizon = self._config, self._scene.object_qpos, qpos.shape[-2]
+        c, horizon = self._config, qpos.shape[-2]
         at = slice(first + 1, first + 1 + horizon)
-        error = np.linalg.norm(qpos[..., k : k + 3] - self._reference.object_position_w[at], axis=-1)
-        cost = c.position * error
-        # |<q, q_hat>| avoids a product of quaternions: this runs for millions of states.
-        dot = np.abs((qpos[..., k + 3 : k + 7] * self._reference.object_quaternion_w[at]).sum(axis=-1))
-        cost = cost + c.rotation * 2.0 * np.arccos(np.clip(dot, 0.0, 1.0))
+        away, turned = self.object_errors(qpos, first)
+        cost = c.position * away + c.rotation * turned
         tips = tips_o[..., self._columns, :]
         weights = self._baseline.weights[at]
         if weights.max() > 1e-3:
-            gap = np.abs(self._distance.query(tips)[0] - self._radii)
+            outside = self._distance.query(tips)[0] - self._radii
+            gap = np.abs(outside)
+            cost = cost + c.depth * np.maximum(-outside - 0.002, 0.0).sum(axis=-1)
             away = np.linalg.norm(tips - self._baseline.contacts_o, axis=-1)
             cost = cost + (weights * (c.gap * np.maximum(gap - 0.001, 0.0) + c.anchor * away)).sum(axis=-1)
         theta = qpos[..., self._scene.hand_qpos] - self._reference.hand[at]
         cost = cost + c.wrist * np.linalg.norm(theta[..., :3], axis=-1) + c.finger * np.abs(theta[..., 6:]).mean(axis=-1)
         total = cost.mean(axis=-1) + cost[..., -1]
         return np.where(np.isfinite(total), total, 1e6)
+
+    def object_errors(self, qpos: Floats, first: int) -> tuple[Floats, Floats]:
+        """Distance, m, and angle, rad, of the object from its reference, (..., H) each, after steps ``first`` .. ``first`` + H - 1."""
+        k, at = self._scene.object_qpos, slice(first + 1, first + 1 + qpos.shape[-2])
+        away = np.linalg.norm(qpos[..., k : k + 3] - self._reference.object_position_w[at], axis=-1)
+        # |<q, q_hat>| avoids a product of quaternions: this runs for millions of states.
+        dot = np.abs((qpos[..., k + 3 : k + 7] * self._reference.object_quaternion_w[at]).sum(axis=-1))
+        return away, 2.0 * np.arccos(np.clip(dot, 0.0, 1.0))
 
     def over_members(self, cost: Floats) -> Floats:
         """Reduce costs (E, S) to (S,): a blend of mean and worst member."""

@@ -7,6 +7,7 @@ pose; sampled targets are rolled out in every member from that member's own curr
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import mujoco
 import mujoco.batch
@@ -69,6 +70,8 @@ class Ensemble:
         self._live.bind("ctrl")[:] = reference.hand[0]
         self.steps = 0
         """Control steps simulated so far, over all worlds."""
+        self.physics_seconds = 0.0
+        """Wall time spent inside the engine so far."""
 
     def _vary(self, batch: mujoco.batch.Batch, repeat: int) -> None:
         model = self.scene.model
@@ -113,5 +116,7 @@ class Ensemble:
     def _run(self, batch: mujoco.batch.Batch, targets: Floats, ids: NDArray[np.intp] | None) -> tuple[Floats, Floats]:
         k = self.scene.physics.substeps
         control = np.repeat(targets, k, axis=1)
+        began = time.perf_counter()
         record = batch.rollout(control.shape[1], control=control, record=("qpos", "sensordata"), ids=ids)
+        self.physics_seconds += time.perf_counter() - began
         return record["qpos"][:, k - 1 :: k], record["sensordata"][:, k - 1 :: k]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,10 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands.spec import load_hand
 from dextrack.mining.baseline import make_baseline
+from dextrack.mining.ensemble import NOMINAL, Member
+from dextrack.mining.grasps import other_grasp
 from dextrack.mining.replays import EVALUATION_SEED, replay, survivals
-from dextrack.mining.sampling import SamplingConfig, SamplingTracker
+from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
 from dextrack.objects.distance import signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
@@ -30,19 +33,32 @@ class MineConfig:
     """Settings of mining one task."""
 
     sampling: SamplingConfig = SamplingConfig()
-    """The sampling tracker."""
+    """The sampling tracker; its members are the worlds to harden against."""
     physics: Physics = Physics()
     """The nominal world."""
-    spreads: tuple[float, ...] = (0.7, 1.0)
-    """One attempt each, until a verdict passes; the best is kept. The offsets of the ensemble's members are multiplied by it: a wide ensemble
-    survives worse errors of the object's pose, but tall things are knocked over before anything is learnt. Attempt k uses seed + k."""
+    grasps: int = 3
+    """Grasps tried, the reference's own first, until a verdict passes; the best result is kept."""
+    spreads: tuple[float, ...] = (0.7,)
+    """Where a grasp does the task in the nominal world, it is hardened against the members once per spread, which multiplies their offsets:
+    tall things are knocked over by the whole offsets before anything is learnt."""
+    noise: float = 0.5
+    """Noise of hardening relative to that of the search in the nominal world."""
+    samples: int = 32
+    """Sequences per iteration of hardening, each rolled out in every member."""
+    budget: int = 250_000
+    """No attempt begins after this many simulated control steps."""
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
 
     def __post_init__(self) -> None:
-        """Refuse spreads that are negative or not finite, and fewer threads than none."""
+        """Refuse spreads that are negative or not finite, no grasp, no budget, and fewer threads than none."""
         if not all(0.0 <= s < float("inf") for s in self.spreads):
             raise InputError(f"mining: spreads is {self.spreads}.", remedy="give factors of 0 or more, usually 0.7 to 1.")
+        for field in ("grasps", "samples", "budget"):
+            if getattr(self, field) < 1:
+                raise InputError(f"mining: {field} is {getattr(self, field)}.", remedy="give at least 1.")
+        if not 0.0 < self.noise < float("inf"):
+            raise InputError(f"mining: noise is {self.noise}.", remedy="give a positive factor, usually 0.5.")
         if self.threads < 0:
             raise InputError(f"mining: threads is {self.threads}.", remedy="give a number of threads, or 0 for all cores.")
 
@@ -52,7 +68,7 @@ Progress = Callable[[int, float, float], None]
 
 
 def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None, seed: int = 0, progress: Progress | None = None) -> Demonstration:
-    """Solve the tracking task of ``reference`` and ``obj`` by sampling.
+    """Solve the tracking task of ``reference`` and ``obj`` by sampling: search in the nominal world, then harden against others.
 
     Args:
         reference: what to track.
@@ -65,9 +81,27 @@ def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None
         The best demonstration found, whether or not its verdict passes.
 
     Raises:
-        InputError: the object or its hand's joints are not the reference's, the seed is negative, or the configuration asks for no attempt.
+        InputError: the object or its hand's joints are not the reference's, or the seed is negative.
     """
     config = config or MineConfig()
+    _refuse_mismatch(reference, obj, seed)
+    work = _Work(reference, obj, config, seed, progress)
+    for grasp in range(config.grasps):
+        guide = other_grasp(reference, obj, grasp)
+        if guide is None:
+            continue
+        found, knots = work.attempt(guide, grasp, (NOMINAL,))
+        if found.verdict["lifts_and_holds"]:
+            for spread in config.spreads:
+                if work.finished:
+                    break
+                _, knots = work.attempt(guide, grasp, tuple(m.spread(spread) for m in config.sampling.members), knots)
+        if work.finished:
+            break
+    return work.result()
+
+
+def _refuse_mismatch(reference: Reference, obj: ObjectSpec, seed: int) -> None:
     if seed < 0:
         raise InputError(f"mining: seed is {seed}.", remedy="give a seed of 0 or more.")
     expected = reference.provenance.get("object")
@@ -77,37 +111,69 @@ def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None
     hand = load_hand(reference.hand_name)
     if reference.joint_names != hand.joint_names:
         raise InputError(f"reference {reference.name}: its joint_names are not those of {hand.name}.", remedy="retarget the recording again.")
-    best: Demonstration | None = None
-    for attempt, spread in enumerate(config.spreads):
-        tell = None if progress is None else (lambda done, error, attempt=attempt: progress(attempt, done, error))
-        found = _attempt(reference, obj, config, spread, seed + attempt, tell)
-        if best is None or _rank(found) > _rank(best):
-            best = found
-        if best.verdict["passed"]:
-            break
-    if best is None:
-        raise InputError("mining: field spreads is empty.", remedy="give one spread per attempt.")
-    return best
 
 
-def _attempt(
-    reference: Reference, obj: ObjectSpec, config: MineConfig, spread: float, seed: int, progress: Callable[[float, float], None] | None
-) -> Demonstration:
-    began = time.monotonic()
-    scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
-    baseline = make_baseline(reference, scene, config.sampling.force)
-    members = tuple(member.spread(spread) for member in config.sampling.members)
-    sampling = dataclasses.replace(config.sampling, members=members)
-    tracker = SamplingTracker(reference, scene, baseline, signed_distance(obj), sampling, seed, config.threads)
-    targets = tracker.solve(progress)
-    provenance = {
-        "tracker": "sampling",
-        "config": dataclasses.asdict(dataclasses.replace(config, threads=0)),
-        "seed": seed,
-        "spread": spread,
-        "control_steps": tracker.ensemble.steps,
-    }
-    return demonstrate(scene, reference, obj, targets, provenance, began, config.threads)
+class _Work:
+    """The attempts at one task, the best of them, and what they cost together."""
+
+    def __init__(self, reference: Reference, obj: ObjectSpec, config: MineConfig, seed: int, progress: Progress | None) -> None:
+        self._reference, self._obj, self._config, self._seed, self._progress = reference, obj, config, seed, progress
+        self._began = time.monotonic()
+        self._scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
+        self._distance = signed_distance(obj)
+        self._attempts: list[dict[str, Any]] = []
+        self._best: Demonstration | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the verdict passed or the budget is spent."""
+        spent = sum(a["control_steps"] for a in self._attempts)
+        return (self._best is not None and self._best.verdict["passed"]) or spent >= self._config.budget
+
+    def attempt(self, guide: Reference, grasp: int, members: tuple[Member, ...], start: Knots | None = None) -> tuple[Demonstration, Knots]:
+        """Track with the grasp of ``guide`` against ``members``, from ``start`` where there is one; the result and its knots."""
+        number, began = len(self._attempts), time.monotonic()
+        sampling = dataclasses.replace(self._config.sampling, members=members)
+        if start is not None:
+            sampling = dataclasses.replace(sampling, noise=self._config.noise, samples=self._config.samples)
+        baseline = make_baseline(guide, self._scene, sampling.force)
+        tracker = SamplingTracker(guide, self._scene, baseline, self._distance, sampling, self._seed + number, self._config.threads, start)
+        tell = None if self._progress is None else functools.partial(self._progress, number)
+        targets = tracker.solve(tell)
+        found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads)
+        self._attempts.append(
+            {
+                "grasp": grasp,
+                "members": len(members),
+                "seed": self._seed + number,
+                "lost": tracker.lost,
+                "lifts_and_holds": found.verdict["lifts_and_holds"],
+                "survived": found.verdict["robust"]["numbers"]["survived"],
+                "control_steps": tracker.ensemble.steps,
+                "physics_seconds": tracker.ensemble.physics_seconds,
+                "seconds": time.monotonic() - began,
+            }
+        )
+        if self._best is None or _rank(found) > _rank(self._best):
+            self._best = dataclasses.replace(found, provenance={**found.provenance, "attempt": number})
+        return found, tracker.knots
+
+    def result(self) -> Demonstration:
+        """The best demonstration, with the cost of all attempts."""
+        assert self._best is not None
+        return dataclasses.replace(
+            self._best,
+            provenance={
+                **self._best.provenance,
+                "tracker": "sampling",
+                "config": dataclasses.asdict(dataclasses.replace(self._config, threads=0)),
+                "seed": self._seed,
+                "attempts": self._attempts,
+                "control_steps": sum(a["control_steps"] for a in self._attempts),
+                "physics_seconds": sum(a["physics_seconds"] for a in self._attempts),
+                "seconds": time.monotonic() - self._began,
+            },
+        )
 
 
 def demonstrate(

@@ -23,22 +23,27 @@ from dextrack.references.reference import Reference
 from dextrack.sim.scene import Scene
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+SLOWNESS = 2.5
+"""Time scale that knot intervals are given for: that of most recorded lifts at the default speed limits."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
     """Settings of the sampling tracker."""
 
-    samples: int = 32
+    samples: int = 64
     """Sequences per iteration, each rolled out in every member."""
     iterations: int = 4
     """Iterations per stage."""
     horizon: int = 36
     """Control steps looked ahead."""
     knot: int = 6
-    """Control steps between knots of fingers and squeeze, and executed per stage."""
-    knot_wrist: int = 12
-    """Control steps between knots of the wrist, whose residual is a smooth spline: an arm has to follow it."""
+    """Control steps between knots of fingers and squeeze, and executed per stage, where a recording is played 2.5 times slower than it was
+    made. Knots of the wrist, whose residual is a smooth spline because an arm has to follow it, are twice as far apart."""
+    knot_most: int = 12
+    """Largest such interval: it grows with the time scale of a slowed-down reference."""
     scale_wrist: float = 0.008
     """Standard deviation of wrist translation residuals, m."""
     scale_turn: float = 0.06
@@ -49,6 +54,14 @@ class SamplingConfig:
     """Standard deviation of squeeze gains."""
     decay: float = 0.7
     """Noise of an iteration relative to the one before."""
+    noise: float = 1.0
+    """Multiplies all standard deviations: less than 1 refines what is there."""
+    lost: float = 0.1
+    """A solution is given up once the object is farther than this from its reference in every member, m."""
+    good: float = 0.012
+    """A stage is left as it is, or ends, once the object stays within this distance of its reference over the horizon in every member, m, ..."""
+    good_turn: float = 0.12
+    """... and within this angle, rad: what tracks well needs no search."""
     temperature: float = 0.15
     """Softmin temperature, in standard deviations of the costs."""
     force: float = 2.0
@@ -66,42 +79,74 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts and scales with which nothing could be sampled."""
-        for field in ("samples", "iterations", "horizon", "knot", "knot_wrist"):
+        for field in ("samples", "iterations", "horizon", "knot", "knot_most"):
             if getattr(self, field) < 1:
                 raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy="give at least 1; `dextrack mine --help` shows the usual values.")
-        for field in ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "temperature", "force", "squeeze_first", "squeeze_most", "margin"):
+        scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "noise", "force", "squeeze_first", "squeeze_most", "margin")
+        for field in (*scales, "lost", "good", "good_turn", "temperature"):
             if not 0.0 <= getattr(self, field) < float("inf") or (field == "temperature" and self.temperature == 0.0):
                 remedy = "give a positive number; `dextrack mine --help` shows the usual values."
                 raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
+
+    def knot_of(self, time_scale: float) -> int:
+        """Control steps between knots for a reference that was slowed down by ``time_scale``."""
+        return int(np.clip(round(self.knot * time_scale / SLOWNESS), self.knot, max(self.knot, self.knot_most)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Knots:
+    """Residuals at the knots."""
+
+    wrist: Floats
+    """(K, 6), m and rad."""
+    fingers: Floats
+    """(L, J + F): rad for J joints, squeeze gains of F fingers."""
 
 
 class SamplingTracker:
     """Solves one tracking task by sampling."""
 
     def __init__(
-        self, reference: Reference, scene: Scene, baseline: Baseline, distance: SignedDistance, config: SamplingConfig, seed: int, threads: int = 0
+        self,
+        reference: Reference,
+        scene: Scene,
+        baseline: Baseline,
+        distance: SignedDistance,
+        config: SamplingConfig,
+        seed: int,
+        threads: int = 0,
+        start: Knots | None = None,
     ) -> None:
-        """Set up knots and ensemble; nothing is simulated yet."""
+        """Set up knots, from ``start`` where an earlier tracker of the same baseline found some, and ensemble; nothing is simulated yet."""
         self._config, self._reference, self._baseline = config, reference, baseline
         self._cost = TrackingCost(scene, reference, baseline, distance, config.cost)
         self._rng = np.random.default_rng(seed)
         self._limits = scene.hand.limits()
         self.ensemble = Ensemble(scene, reference, config.members, config.samples, threads)
-        fingers = len(baseline.fingers)
-        self._wrist_basis = smooth_basis(reference.n_steps, config.knot_wrist)
-        self._finger_basis = linear_basis(reference.n_steps, config.knot)
-        self._wrist_scale = np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3)
-        self._finger_scale = np.array([config.scale_finger] * 16 + [config.scale_squeeze] * fingers)
-        self._wrist = np.zeros((self._wrist_basis.shape[1], 6))
-        self._fingers = np.zeros((self._finger_basis.shape[1], 16 + fingers))
-        self._fingers[:, 16:] = config.squeeze_first
+        self._joints, fingers = scene.hand.dof - 6, len(baseline.fingers)
+        self._knot = config.knot_of(reference.time_scale)
+        self._wrist_basis = smooth_basis(reference.n_steps, 2 * self._knot)
+        self._finger_basis = linear_basis(reference.n_steps, self._knot)
+        self._wrist_scale = config.noise * np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3)
+        self._finger_scale = config.noise * np.array([config.scale_finger] * self._joints + [config.scale_squeeze] * fingers)
+        if start is None:
+            start = Knots(np.zeros((self._wrist_basis.shape[1], 6)), np.zeros((self._finger_basis.shape[1], self._joints + fingers)))
+            start.fingers[:, self._joints :] = config.squeeze_first
+        self._wrist, self._fingers = start.wrist.copy(), start.fingers.copy()
+        self.lost = False
+        """Whether ``solve`` gave up: no member had the object near its reference any more."""
+
+    @property
+    def knots(self) -> Knots:
+        """What was found so far."""
+        return Knots(self._wrist, self._fingers)
 
     def targets(self, wrist: Floats, fingers: Floats, first: int, last: int) -> Floats:
-        """Targets (..., last - first, 22) of steps ``first`` .. ``last`` - 1 for knots ``wrist`` (..., K, 6) and ``fingers`` (..., L, 16 + F)."""
+        """Targets (..., last - first, 22) of steps ``first`` .. ``last`` - 1 for knots ``wrist`` (..., K, 6) and ``fingers`` (..., L, J + F)."""
         turn = np.einsum("nk,...kd->...nd", self._wrist_basis[first:last], wrist)
         bend = np.einsum("nk,...kd->...nd", self._finger_basis[first:last], fingers)
-        residual = np.concatenate([turn, bend[..., :16]], axis=-1)
-        squeeze = np.einsum("...nf,nfd->...nd", bend[..., 16:], self._baseline.squeeze[first:last])
+        residual = np.concatenate([turn, bend[..., : self._joints]], axis=-1)
+        squeeze = np.einsum("...nf,nfd->...nd", bend[..., self._joints :], self._baseline.squeeze[first:last])
         out: Floats = np.clip(self._baseline.targets[first:last] + residual + squeeze, *self._limits)
         return out
 
@@ -114,49 +159,70 @@ class SamplingTracker:
         Returns:
             Targets (N, 22).
         """
-        n_steps, k = self._reference.n_steps, self._config.knot
-        begin = self._first_stage()
+        n_steps, k = self._reference.n_steps, self._knot
+        begin, o = self._first_stage(), self.ensemble.scene.object_qpos
         for first in range(0, n_steps, k):
             if first >= begin:
-                self._improve(first, min(first + self._config.horizon, n_steps))
+                self._improve(first, min(first + max(self._config.horizon, 3 * k), n_steps))
             stop = min(first + k, n_steps)
             qpos, _ = self.ensemble.advance(self.targets(self._wrist, self._fingers, first, stop))
+            error = np.linalg.norm(qpos[:, -1, o : o + 3] - self._reference.object_position_w[stop], axis=-1)
             if progress:
-                o = self.ensemble.scene.object_qpos
-                error = np.linalg.norm(qpos[:, -1, o : o + 3] - self._reference.object_position_w[stop], axis=-1)
                 progress(stop / n_steps, float(error.max()))
+            self.lost = bool(error.min() > self._config.lost)
+            if self.lost:
+                break
         return self.targets(self._wrist, self._fingers, 0, n_steps)
 
     def _first_stage(self) -> int:
         """First step at which sampling begins, a multiple of the knot interval."""
         touching = np.flatnonzero(self._baseline.weights.max(axis=1) > 0.5) if self._baseline.weights.size else np.zeros(1, dtype=int)
         first = int(touching[0]) if len(touching) else 0
-        return max(0, first - self._config.margin) // self._config.knot * self._config.knot
+        return max(0, first - self._config.margin) // self._knot * self._knot
 
     def _improve(self, first: int, last: int) -> None:
-        """Sample the knots that act from ``first`` to ``last``, and on no earlier step, and move their mean."""
+        """Sample the knots that act from ``first`` to ``last``, and on no earlier step, and move them to what tracks best.
+
+        The best sequence so far competes in every iteration beside the mean: in a grasp the mean of two good sequences may hold nothing.
+        """
         c = self._config
-        wrist_active, finger_active = (_free(basis, first, last) for basis in (self._wrist_basis, self._finger_basis))
-        wrist, fingers = self._wrist[wrist_active], self._fingers[finger_active]
+        active = tuple(_free(basis, first, last) for basis in (self._wrist_basis, self._finger_basis))
+        mean = best = (self._wrist[active[0]], self._fingers[active[1]])
+        cost, good = self._evaluate(mean[0][None], mean[1][None], active, first, last)
+        lowest = float(cost[0])
+        if good[0]:
+            return
         for iteration in range(c.iterations):
-            wrists = wrist + self._noise(wrist.shape, self._wrist_scale, iteration)
-            bends = fingers + self._noise(fingers.shape, self._finger_scale, iteration)
-            bends[..., 16:] = np.clip(bends[..., 16:], 0.0, c.squeeze_most)
-            all_wrist = np.broadcast_to(self._wrist, (c.samples, *self._wrist.shape)).copy()
-            all_fingers = np.broadcast_to(self._fingers, (c.samples, *self._fingers.shape)).copy()
-            all_wrist[:, wrist_active], all_fingers[:, finger_active] = wrists, bends
-            qpos, tips = self.ensemble.rollout(self.targets(all_wrist, all_fingers, first, last))
-            cost = self._cost.over_members(self._cost(qpos, tips, first))
-            size = _mean_square(wrists / self._wrist_scale) + _mean_square(bends[..., :16] / self._finger_scale[:16])
-            cost = cost + c.cost.residual * size
+            wrists = mean[0] + self._noise(mean[0].shape, self._wrist_scale, iteration)
+            bends = mean[1] + self._noise(mean[1].shape, self._finger_scale, iteration)
+            wrists[1], bends[1] = best
+            bends[..., self._joints :] = np.clip(bends[..., self._joints :], 0.0, c.squeeze_most)
+            cost, good = self._evaluate(wrists, bends, active, first, last)
             weight = np.exp(-(cost - cost.min()) / (c.temperature * cost.std() + 1e-9))
             weight /= weight.sum()
-            wrist, fingers = np.einsum("s,skd->kd", weight, wrists), np.einsum("s,skd->kd", weight, bends)
+            mean = (np.einsum("s,skd->kd", weight, wrists), np.einsum("s,skd->kd", weight, bends))
+            k = int(np.argmin(cost))
+            best, lowest = (wrists[k], bends[k]), float(cost[k])
+            if good[k]:
+                break
+        cost, _ = self._evaluate(mean[0][None], mean[1][None], active, first, last)
+        chosen = mean if cost[0] <= lowest else best
         # What comes after the horizon continues with the last knot instead of falling back to the baseline.
-        for knots, active, mean in ((self._wrist, wrist_active, wrist), (self._fingers, finger_active, fingers)):
-            if len(active):
-                knots[active] = mean
-                knots[active[-1] + 1 :] = mean[-1]
+        for knots, rows, values in zip((self._wrist, self._fingers), active, chosen, strict=True):
+            if len(rows):
+                knots[rows] = values
+                knots[rows[-1] + 1 :] = values[-1]
+
+    def _evaluate(self, wrists: Floats, bends: Floats, active: tuple[Rows, Rows], first: int, last: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Cost (S,) over the ensemble, and whether it is good enough (S,), of ``active`` knots of the wrist (S, K, 6) and the fingers (S, L, J + F)."""
+        all_wrist = np.repeat(self._wrist[None], len(wrists), axis=0)
+        all_fingers = np.repeat(self._fingers[None], len(bends), axis=0)
+        all_wrist[:, active[0]], all_fingers[:, active[1]] = wrists, bends
+        qpos, tips = self.ensemble.rollout(self.targets(all_wrist, all_fingers, first, last))
+        size = _mean_square(wrists / self._wrist_scale) + _mean_square(bends[..., : self._joints] / self._finger_scale[: self._joints])
+        away, turned = self._cost.object_errors(qpos, first)
+        good = ((away.max(axis=-1) < self._config.good) & (turned.max(axis=-1) < self._config.good_turn)).all(axis=0)
+        return self._cost.over_members(self._cost(qpos, tips, first)) + self._config.cost.residual * size, good
 
     def _noise(self, shape: tuple[int, ...], scale: Floats, iteration: int) -> Floats:
         """Noise (S, K, D): none for the first sample; every second one drifts, so that some samples change course for good."""

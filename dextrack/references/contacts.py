@@ -38,9 +38,9 @@ class ContactConfig:
     """Weight of (distance to the human fingertip / 1.5 cm) squared against opposition."""
     centre_weight: float = 0.5
     """Weight of (distance of the thumb-finger axis from the centre of mass / 3 cm) squared."""
-    spacing: float = 0.023
+    spacing: float = 0.03
     """Least distance between contact points of neighbouring fingers, m."""
-    early_frames: int = 10
+    early_frames: int = 18
     """Fingers are in place this many control steps before the object moves."""
     ramp_frames: int = 12
     """Control steps over which a contact's weight grows or fades."""
@@ -64,6 +64,12 @@ class ContactPlan:
     """Last step at which it is held."""
     opposition: float
     """Mean cosine between the thumb-finger axes and the normals they meet: 1 is a perfect pinch."""
+
+
+def departure(position_w: Floats, quaternion_w: Floats) -> int:
+    """The last frame at which the object, (N + 1, 3) m and (N + 1, 4) wxyz, still lies where it lay first, to 1.5 mm and 0.02 rad."""
+    moved = (np.linalg.norm(position_w - position_w[0], axis=1) > 0.0015) | (rotations.angle(quaternion_w, quaternion_w[:1]) > 0.02)
+    return max(0, int(np.argmax(moved)) - 1) if moved.any() else len(moved) - 1
 
 
 def moving_interval(position_w: Floats, quaternion_w: Floats, lowest: Floats, config: ContactConfig) -> tuple[int, int]:

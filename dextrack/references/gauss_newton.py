@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 
+from dextrack.references.crowding import CROWDING, Crowding, Meetings
 from dextrack.references.jacobians import HandJacobians
 from dextrack.references.objective import LIMIT_SCALE, Problem
 from dextrack.references.spheres import Overlaps, cover
@@ -64,6 +65,7 @@ class SumOfSquares:
         self._limit_cost = 1.0 / LIMIT_SCALE**2 / frames
         self._depth_cost = 1.0 / weights.penetration_scale**2 / frames
         self._spheres = cover(hand)
+        self._crowding = Crowding(hand, self._kinematics)
 
     def __call__(self, theta: Floats) -> tuple[float, Callable[[], tuple[Floats, Floats]]]:
         """Cost at ``theta`` (T, dof), and a function that gives (gradient / 2 (T, dof), diagonal blocks of J'J without smoothness (T, dof, dof))."""
@@ -72,9 +74,11 @@ class SumOfSquares:
         error = points - self._targets
         cost = float((self._target_costs * (error**2).sum(-1)).sum()) / self._frames
         near: list[Overlaps] = []
+        crowd: Meetings | None = None
         if self._problem.grasp and self._depth_cost > 0.0:
             near = [self._spheres.in_object(pose, self._problem.grasp), self._spheres.in_table(pose, self._problem.weights.margin)]
-            cost += self._depth_cost * sum(float((n.depths**2).sum()) for n in near)
+            crowd = self._crowding(pose)
+            cost += self._depth_cost * (sum(float((n.depths**2).sum()) for n in near) + CROWDING * float((crowd.depths**2).sum()))
         bend = theta[2:] - 2 * theta[1:-1] + theta[:-2]
         cost += float((self._smooth * bend**2).sum())
         beyond = np.minimum(theta - self._lower, 0.0) + np.maximum(theta - self._upper, 0.0)
@@ -100,6 +104,10 @@ class SumOfSquares:
             for n in near:
                 rows = self._kinematics.along(pose, n.frames, n.bodies, n.points_w, n.inward_w)
                 _add(gradient, blocks, n.frames, rows, n.depths, self._depth_cost)
+            if crowd is not None:
+                rows = self._kinematics.along(pose, crowd.frames, crowd.bodies[:, 1], crowd.points_w[:, 1], crowd.apart_w)
+                rows = rows - self._kinematics.along(pose, crowd.frames, crowd.bodies[:, 0], crowd.points_w[:, 0], crowd.apart_w)
+                _add(gradient, blocks, crowd.frames, rows, crowd.depths, CROWDING * self._depth_cost)
             return gradient, blocks
 
         return cost, linearise

@@ -46,6 +46,12 @@ def body_names(hand: HandSpec) -> list[str]:
     return [_model(hand).body(i).name for i in range(1, _model(hand).nbody)]
 
 
+def body_parents(hand: HandSpec) -> dict[str, str]:
+    """For each body of ``hand`` but its root, the one that carries it."""
+    model = _model(hand)
+    return {model.body(i).name: model.body(int(model.body_parentid[i])).name for i in range(2, model.nbody)}
+
+
 class HandJacobians:
     """Kinematics of one hand on its floating base, with derivatives."""
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dextrack.hands.kinematics import HandKinematics, collision_spheres
 from dextrack.objects.distance import PADDING
+from dextrack.references.crowding import CROWDING, balls
 from dextrack.references.gauss_newton import Solution
 from dextrack.references.objective import LIMIT_SCALE, Grasp, Problem
 
@@ -31,8 +32,9 @@ class TorchCost:
         spheres, sphere_offsets, radii = collision_spheres(hand)
         if problem.grasp is None:
             spheres, sphere_offsets, radii = (), np.zeros((0, 3)), np.zeros(0)
-        self._counts = [len(bodies), len(spheres)]
-        self._bodies, self._offsets = bodies + list(spheres), np.concatenate([offsets, sphere_offsets])
+        self._balls = balls(hand)
+        self._counts = [len(bodies), len(spheres), len(self._balls.bodies)]
+        self._bodies, self._offsets = bodies + list(spheres) + list(self._balls.bodies), np.concatenate([offsets, sphere_offsets, self._balls.offsets])
         self._radii = torch.as_tensor(radii)
         self._targets, self._target_costs = (torch.as_tensor(a) for a in problem.targets())
         self.lower, self.upper = (torch.as_tensor(a) for a in hand.limits())
@@ -41,13 +43,15 @@ class TorchCost:
     def __call__(self, theta: torch.Tensor) -> torch.Tensor:
         """Scalar cost of ``theta`` (T, dof)."""
         w, grasp = self._problem.weights, self._problem.grasp
-        points, spheres = torch.split(self._kinematics.points(theta, self._bodies, self._offsets), self._counts, dim=1)
+        points, spheres, crowd = torch.split(self._kinematics.points(theta, self._bodies, self._offsets), self._counts, dim=1)
         total = (self._target_costs * ((points - self._targets) ** 2).sum(-1)).sum(1).mean()
         if grasp is not None:
             reach = torch.clamp(self._radii + torch.as_tensor(grasp.clearance)[:, None], max=PADDING)
             depth = torch.relu(reach - _distance(grasp, spheres))
             sunk = torch.relu(self._radii + w.margin - spheres[..., 2])
-            total = total + ((depth**2).sum(1).mean() + (sunk**2).sum(1).mean()) / w.penetration_scale**2
+            a, b = self._balls.pairs.T
+            meet = torch.relu(torch.as_tensor(self._balls.radii[a] + self._balls.radii[b]) - torch.linalg.vector_norm(crowd[:, a] - crowd[:, b], dim=-1))
+            total = total + ((depth**2).sum(1).mean() + (sunk**2).sum(1).mean() + CROWDING * (meet**2).sum(1).mean()) / w.penetration_scale**2
         acceleration = (theta[2:] - 2 * theta[1:-1] + theta[:-2]) / self._smooth
         total = total + (acceleration**2).sum(1).mean()
         beyond = torch.relu(self.lower - theta) + torch.relu(theta - self.upper)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
+from scipy.special import ndtr
 
 from dextrack import rotations
 from dextrack.errors import RefusedError
@@ -18,6 +19,8 @@ Floats = NDArray[np.float64]
 
 SMOOTHING = 0.02
 """Standard deviation of the Gaussian over recorded motion, s: below it lies the noise of motion capture."""
+PAUSE_WIDTH = 4.0
+"""Standard deviation of a pause, control steps."""
 SLOWEST = 20.0
 """Largest time scale: the fastest recordings of people need about 8 at the default limits."""
 
@@ -72,6 +75,27 @@ def resample(recording: Recording, period: float, speed_limit: float, accelerati
         object_position_w=PchipInterpolator(time, position)(at),
         object_quaternion_w=rotations.slerp(time, quaternion, at),
         time_scale=scale,
+    )
+
+
+def pause(motion: Resampled, frame: int, seconds: float, period: float) -> Resampled:
+    """Slow ``motion`` down around ``frame`` so that it takes ``seconds`` longer; its time scale stays that of the rest.
+
+    A person lifts while still closing the fingers; a robot's have to press before they can carry. Time runs slower by a Gaussian of the frame
+    (standard deviation ``PAUSE_WIDTH`` frames), so that velocities stay continuous.
+    """
+    if seconds <= 0.0:
+        return motion
+    count = len(motion.object_position_w)
+    fine = np.linspace(0.0, count - 1.0, 20 * count)
+    late = fine + seconds / period * (ndtr((fine - frame) / PAUSE_WIDTH) - ndtr(-frame / PAUSE_WIDTH))
+    at = np.interp(np.arange(0.0, late[-1] + 1e-9), late, fine)
+    frames = np.arange(count, dtype=np.float64)
+    return Resampled(
+        keypoints_w=CubicSpline(frames, motion.keypoints_w)(at),
+        object_position_w=PchipInterpolator(frames, motion.object_position_w)(at),
+        object_quaternion_w=rotations.slerp(frames, motion.object_quaternion_w, at),
+        time_scale=motion.time_scale,
     )
 
 

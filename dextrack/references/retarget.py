@@ -19,13 +19,13 @@ from dextrack.hands.spec import KEYPOINTS, HandSpec
 from dextrack.objects.distance import SignedDistance, signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references import gauss_newton, lbfgs
-from dextrack.references.contacts import ContactConfig, ContactPlan, plan_contacts, ramp
+from dextrack.references.contacts import ContactConfig, ContactPlan, departure, plan_contacts, ramp
 from dextrack.references.diagnosis import diagnose, lowest_points
 from dextrack.references.guess import first_guesses, half_closed
 from dextrack.references.objective import Grasp, Problem, Weights
 from dextrack.references.recording import Recording
 from dextrack.references.reference import CONTROL_PERIOD, Reference
-from dextrack.references.resample import Resampled, resample
+from dextrack.references.resample import Resampled, pause, resample
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +43,8 @@ class RetargetConfig(Weights):
     """Likewise for accelerations, m/s2: what a Franka's joints allow at the wrist, with some room for corrections."""
     contact: ContactConfig = ContactConfig()
     """How contact points are chosen."""
+    dwell: float = 0.5
+    """Seconds that are added where the object is about to move, for the fingers to close and press."""
     opening: float = 0.015
     """Distance that the hand keeps from the object until it closes, m: what lies a little elsewhere is not knocked over."""
     solver: Literal["gauss-newton", "lbfgs"] = "gauss-newton"
@@ -52,7 +54,7 @@ class RetargetConfig(Weights):
 
     def __post_init__(self) -> None:
         """Refuse limits that are negative or not finite, and no iterations."""
-        for field in ("speed_limit", "acceleration_limit", "opening"):
+        for field in ("speed_limit", "acceleration_limit", "dwell", "opening"):
             if not 0.0 <= getattr(self, field) < float("inf"):
                 raise InputError(f"retargeting: {field} is {getattr(self, field)}.", remedy="give a positive number, or 0 for no limit.")
         if self.iterations < 0:
@@ -164,7 +166,8 @@ def prepare(recording: Recording, obj: ObjectSpec, hand: HandSpec, config: Retar
         why = f"recording {recording.name}: it is of a {recording.side} hand, {hand.name} is a {hand.side} one."
         raise RefusedError(why, remedy="choose a hand of that side.")
     motion = resample(recording, CONTROL_PERIOD, config.speed_limit, config.acceleration_limit)
-    prepared = _pose(motion, obj, hand, config, seed)
+    begins = departure(motion.object_position_w, motion.object_quaternion_w)
+    prepared = _pose(pause(motion, begins, config.dwell, CONTROL_PERIOD), obj, hand, config, seed)
     _refuse_hopeless(recording, prepared.plan)
     return prepared
 

@@ -126,6 +126,11 @@ def floating_hand(hand: HandSpec, base_quaternion_w: ArrayLike) -> mujoco.MjSpec
         ElementTree.SubElement(parent, "joint", name=name, type=kind, axis=axis, range="%.17g %.17g" % (lower[i], upper[i]))
     base.append(palm)
     spec = mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode"))
+    for body in spec.bodies:
+        for geom in body.geoms:
+            # Fingers that touch each other slide: with friction, half of all constraints of a grasp would be among the fingers. Object and
+            # table bring their own friction into every contact.
+            geom.condim = 1
     for finger in hand.fingertips:
         spec.body(finger.body).add_site(name=finger.finger + "_tip", pos=finger.offset, size=[0.002] * 3, group=4)
     return spec
