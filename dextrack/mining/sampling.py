@@ -80,8 +80,9 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         """Refuse counts and scales with which nothing could be sampled."""
         for field in ("samples", "iterations", "horizon", "knot", "knot_most"):
-            if getattr(self, field) < 1:
-                raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy="give at least 1; `dextrack mine --help` shows the usual values.")
+            least = 2 if field == "samples" else 1  # the mean, and what differs from it
+            if getattr(self, field) < least:
+                raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=f"give at least {least}; `dextrack mine --help` shows the usual values.")
         scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "noise", "force", "squeeze_first", "squeeze_most", "margin")
         for field in (*scales, "lost", "good", "good_turn", "temperature"):
             if not 0.0 <= getattr(self, field) < float("inf") or (field == "temperature" and self.temperature == 0.0):

@@ -12,9 +12,10 @@ from dextrack.errors import InputError
 from dextrack.hands import load_hand
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.ensemble import NOMINAL, Ensemble, Member
+from dextrack.mining.grasps import OTHERS, other_grasp
 from dextrack.mining.mine import MineConfig, mine
 from dextrack.mining.replays import perturbations, replay
-from dextrack.mining.sampling import SamplingConfig, SamplingTracker
+from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
 from dextrack.objects import signed_distance
 from dextrack.references.reference import Reference
 from dextrack.references.retarget import RetargetConfig, retarget
@@ -91,7 +92,7 @@ def test_the_last_steps_leave_no_knot_to_sample(reference: Reference) -> None:
     """Near the end every wrist knot already acts on an executed step; targets stay finite all the same."""
     obj, hand = synthetic.box(), load_hand("leap_right")
     scene = build_scene(hand, reference.base_quaternion_w, obj)
-    config = dataclasses.replace(SMALL, samples=4, iterations=1, horizon=6, knot=6, knot_wrist=30)
+    config = dataclasses.replace(SMALL, samples=4, iterations=1, horizon=6, knot=6, knot_most=30)
     short = dataclasses.replace(
         reference,
         **{k: getattr(reference, k)[90:] for k in ("hand", "object_position_w", "object_quaternion_w", "keypoints_w")},
@@ -101,15 +102,75 @@ def test_the_last_steps_leave_no_knot_to_sample(reference: Reference) -> None:
     assert np.isfinite(tracker.solve()).all()
 
 
+def _tracker(reference: Reference, config: SamplingConfig, start: Knots | None = None) -> SamplingTracker:
+    obj = synthetic.box()
+    scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
+    return SamplingTracker(reference, scene, make_baseline(reference, scene, 2.0), signed_distance(obj), config, 0, 1, start)
+
+
+def test_what_tracks_well_is_not_searched(reference: Reference) -> None:
+    """With a tolerance that everything meets, each stage costs one rollout of one sequence, and nothing is changed."""
+    config = dataclasses.replace(SMALL, members=(NOMINAL,), good=10.0, good_turn=10.0, lost=10.0)
+    tracker = _tracker(reference, config)
+    tracker.solve()
+    assert not tracker.knots.wrist.any()
+    assert tracker.ensemble.steps <= reference.n_steps * (1 + config.horizon // config.knot)
+
+
+def test_a_lost_object_ends_the_search(reference: Reference) -> None:
+    """The plain baseline leaves the box on the table: once it is as far behind as allowed, nothing more is simulated."""
+    config = dataclasses.replace(SMALL, samples=2, iterations=1, members=(NOMINAL,), lost=0.03, scale_squeeze=0.0, squeeze_first=0.0)
+    tracker = _tracker(reference, config)
+    targets = tracker.solve()
+    assert tracker.lost and targets.shape == (reference.n_steps, 22) and np.isfinite(targets).all()
+
+
+def test_hardening_starts_from_what_was_found(reference: Reference) -> None:
+    config = dataclasses.replace(SMALL, members=(NOMINAL,), iterations=1, good=10.0, good_turn=10.0, lost=10.0)
+    first = _tracker(reference, config)
+    start = Knots(first.knots.wrist + 0.001, first.knots.fingers + 0.01)
+    again = _tracker(reference, config, start)
+    again.solve()
+    assert (again.knots.wrist == start.wrist).all() and (again.knots.fingers == start.fingers).all()
+
+
+@pytest.mark.parametrize(("scale", "knot"), [(1.0, 6), (2.5, 6), (4.0, 10), (9.0, 12)])
+def test_slow_references_have_knots_farther_apart(scale: float, knot: int) -> None:
+    assert SamplingConfig(knot=6, knot_most=12).knot_of(scale) == knot
+
+
+def test_another_grasp_keeps_the_object_and_the_first_state(reference: Reference) -> None:
+    obj = synthetic.box()
+    assert other_grasp(reference, obj, 0) is reference
+    assert other_grasp(reference, obj, len(OTHERS) + 1) is None
+    found = [g for g in (other_grasp(reference, obj, k + 1) for k in range(len(OTHERS))) if g is not None]
+    assert found, "the box has more than one grasp"
+    for g in found:
+        assert (g.object_position_w == reference.object_position_w).all() and (g.base_quaternion_w == reference.base_quaternion_w).all()
+        assert g.hand[0] == pytest.approx(reference.hand[0]) and g.diagnosis["contact_points_o"] != reference.diagnosis["contact_points_o"]
+        assert np.abs(g.hand[-1] - reference.hand[-1]).max() > 1e-3
+
+
+def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
+    """A budget of one step allows the first attempt and no other."""
+    found = mine(reference, synthetic.box(), MineConfig(sampling=dataclasses.replace(SMALL, samples=2, iterations=1), budget=1, threads=1))
+    attempts = found.provenance["attempts"]
+    assert len(attempts) == 1 and attempts[0]["members"] == 1 and found.provenance["attempt"] == 0
+    assert found.provenance["control_steps"] == attempts[0]["control_steps"] > reference.n_steps
+    assert 0.0 < found.provenance["physics_seconds"] < found.provenance["seconds"]
+
+
 @pytest.mark.parametrize(
     ("make", "field"),
     [
-        (lambda: SamplingConfig(samples=0), "samples"),
+        (lambda: SamplingConfig(samples=1), "samples"),
         (lambda: SamplingConfig(knot=-1), "knot"),
         (lambda: SamplingConfig(temperature=0.0), "temperature"),
         (lambda: SamplingConfig(force=float("nan")), "force"),
         (lambda: MineConfig(threads=-1), "threads"),
         (lambda: MineConfig(spreads=(float("inf"),)), "spreads"),
+        (lambda: MineConfig(grasps=0), "grasps"),
+        (lambda: MineConfig(noise=0.0), "noise"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(make: Callable[[], object], field: str) -> None:
