@@ -128,7 +128,7 @@ class _Work:
     def finished(self) -> bool:
         """Whether the verdict passed or the budget is spent."""
         spent = sum(a["control_steps"] for a in self._attempts)
-        return (self._best is not None and self._best.verdict["passed"]) or spent >= self._config.budget
+        return (self._best is not None and bool(self._best.verdict["passed"])) or bool(spent >= self._config.budget)
 
     def attempt(self, guide: Reference, grasp: int, members: tuple[Member, ...], start: Knots | None = None) -> tuple[Demonstration, Knots]:
         """Track with the grasp of ``guide`` against ``members``, from ``start`` where there is one; the result and its knots."""

@@ -82,7 +82,8 @@ class SamplingConfig:
         for field in ("samples", "iterations", "horizon", "knot", "knot_most"):
             least = 2 if field == "samples" else 1  # the mean, and what differs from it
             if getattr(self, field) < least:
-                raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=f"give at least {least}; `dextrack mine --help` shows the usual values.")
+                remedy = f"give at least {least}; `dextrack mine --help` shows the usual values."
+                raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
         scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "noise", "force", "squeeze_first", "squeeze_most", "margin")
         for field in (*scales, "lost", "good", "good_turn", "temperature"):
             if not 0.0 <= getattr(self, field) < float("inf") or (field == "temperature" and self.temperature == 0.0):
@@ -187,7 +188,7 @@ class SamplingTracker:
         The best sequence so far competes in every iteration beside the mean: in a grasp the mean of two good sequences may hold nothing.
         """
         c = self._config
-        active = tuple(_free(basis, first, last) for basis in (self._wrist_basis, self._finger_basis))
+        active = (_free(self._wrist_basis, first, last), _free(self._finger_basis, first, last))
         mean = best = (self._wrist[active[0]], self._fingers[active[1]])
         cost, good = self._evaluate(mean[0][None], mean[1][None], active, first, last)
         lowest = float(cost[0])
