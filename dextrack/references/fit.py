@@ -11,10 +11,14 @@ from dextrack.errors import InputError
 from dextrack.hands.spec import KEYPOINTS, HandSpec
 from dextrack.references import gauss_newton
 from dextrack.references.guess import first_guesses, half_closed
+from dextrack.references.jacobians import HandJacobians
 from dextrack.references.objective import Problem, Weights
 from dextrack.references.reference import CONTROL_PERIOD
 
 Floats = NDArray[np.float64]
+
+COARSE = 8
+"""Frames from one whose posture is solved for first to the next."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +29,12 @@ class FitConfig(Weights):
     """Error of a fingertip that costs 1, m; ``keypoint_scale`` is that of the other keypoints."""
     iterations: int = 40
     """At most, in each of the solver's two stages."""
+    tolerance: float = 0.01
+    """Done when a step saves less than this part of the cost."""
 
     def __post_init__(self) -> None:
         """Refuse scales that are not positive, and no iterations."""
-        for field in ("tip_scale", "keypoint_scale", "iterations"):
+        for field in ("tip_scale", "keypoint_scale", "iterations", "tolerance"):
             if not 0.0 < getattr(self, field) < float("inf"):
                 raise InputError(f"fitting a hand: {field} is {getattr(self, field)}.", remedy="give a positive number.")
 
@@ -68,9 +74,17 @@ def fit_hand(keypoints_w: Floats, hand: HandSpec, config: FitConfig | None = Non
         raise InputError(f"fitting a hand: the keypoints of frame {frame} are not finite.", remedy="leave such frames out, or interpolate them.")
     if not 0.0 < period < float("inf"):
         raise InputError(f"fitting a hand: period is {period}.", remedy="give the seconds between frames.")
-    base, guesses = first_guesses(keypoints, hand)
-    weights = np.array([k.weight * (config.keypoint_scale / config.tip_scale) ** 2 if k.human.endswith("_tip") else k.weight for k in hand.keypoints])
+    base, (guess, _) = first_guesses(keypoints, hand)
     human = keypoints[:, [KEYPOINTS.index(k.human) for k in hand.keypoints]]
-    problem = Problem(hand, base, human, np.tile(weights, (len(human), 1)), half_closed(hand), config, period=period)
-    solution = gauss_newton.solve(problem, guesses[:1], config.iterations)
+    posture = np.array([k.weight for k in hand.keypoints])
+    tips = np.array([k.human.endswith("_tip") for k in hand.keypoints])
+    exact = np.where(tips, posture * (config.keypoint_scale / config.tip_scale) ** 2, posture)
+    problem = Problem(hand, base, human, np.tile(posture, (len(human), 1)), half_closed(hand), config, period=period)
+    # Posture first, on a few frames: the tips' narrow valley is long, and bends.
+    kinematics = HandJacobians(hand, base)
+    coarse, frames = problem.every(COARSE if len(human) >= 8 * COARSE else 1)
+    rough = gauss_newton.descend(coarse, guess[frames], config.iterations, 0.1, kinematics)
+    problem = dataclasses.replace(problem, keypoint_weights=np.tile(exact, (len(human), 1)))
+    theta = gauss_newton.between(frames, rough.theta, len(human))
+    solution = gauss_newton.descend(problem, theta, config.iterations, config.tolerance, kinematics)
     return Fitted(base, solution.theta, solution.cost)

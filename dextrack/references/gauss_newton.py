@@ -174,13 +174,13 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
         if ends[-1].cost < GOOD * free:
             break
     best = min(ends, key=lambda s: s.cost)
-    solution = descend(problem, _between(frames, best.theta, count), iterations, TOLERANCE, kinematics)
+    solution = descend(problem, between(frames, best.theta, count), iterations, TOLERANCE, kinematics)
     if progress:
         progress(1.0)
     return solution
 
 
-def _between(frames: Ints, theta: Floats, count: int) -> Floats:
+def between(frames: Ints, theta: Floats, count: int) -> Floats:
     """States at all ``count`` frames from those at ``frames``; after the last of them the hand rests."""
     if len(frames) == count:
         return theta
