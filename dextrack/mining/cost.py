@@ -15,6 +15,10 @@ from dextrack.sim.scene import Scene
 Floats = NDArray[np.float64]
 
 
+PUSH = 8.0
+"""Force on the wrist that costs nothing, N: what it takes to carry and accelerate a hand and the heaviest objects."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CostConfig:
     """Weights per control step, SI units."""
@@ -33,6 +37,8 @@ class CostConfig:
     """Per rad of finger error, mean over joints."""
     depth: float = 60.0
     """Per metre of a pad's depth in the object beyond 2 mm: a grip that presses deeper is no clean one."""
+    push: float = 0.05
+    """Per newton on the wrist beyond ``PUSH``: an arm that leans on the object presses fingers into it with more than their own force."""
     residual: float = 0.02
     """Per squared unit of residual, in units of its sampling scale."""
     worst: float = 0.5
@@ -49,13 +55,14 @@ class TrackingCost:
         self._columns = [names.index(f) for f in baseline.fingers]
         self._radii = np.array([scene.hand.fingertips[i].radius for i in self._columns])
 
-    def __call__(self, qpos: Floats, tips_o: Floats, first: int) -> Floats:
-        """Cost (...) of states after steps ``first`` .. ``first`` + H - 1: qpos (..., H, nq), tips_o (..., H, F, 3)."""
+    def __call__(self, qpos: Floats, sensors: Floats, first: int) -> Floats:
+        """Cost (...) of states after steps ``first`` .. ``first`` + H - 1: qpos (..., H, nq), sensors (..., H, F + 1, 3) as of ``Ensemble``."""
         c, horizon = self._config, qpos.shape[-2]
         at = slice(first + 1, first + 1 + horizon)
         away, turned = self.object_errors(qpos, first)
         cost = c.position * away + c.rotation * turned
-        tips = tips_o[..., self._columns, :]
+        cost = cost + c.push * np.maximum(np.linalg.norm(sensors[..., -1, :], axis=-1) - PUSH, 0.0)
+        tips = sensors[..., self._columns, :]
         weights = self._baseline.weights[at]
         if weights.max() > 1e-3:
             outside = self._distance.query(tips)[0] - self._radii

@@ -92,7 +92,8 @@ class Ensemble:
         """Roll target sequences (S, H, 22) out in every member from its current state; the states do not advance.
 
         Returns:
-            (qpos (E, S, H, nq), tips_o (E, S, H, F, 3)) after each control step; S is at most ``samples``.
+            (qpos (E, S, H, nq), sensors (E, S, H, F + 1, 3)) after each control step; S is at most ``samples``. The sensors are those of the
+            scene: pad centres in the object's frame, m, by finger of the hand, and last the force on the wrist, N.
         """
         s, horizon, _ = targets.shape
         count = len(self.members)
@@ -107,7 +108,7 @@ class Ensemble:
         return np.array(self._live.bind("qpos"))
 
     def advance(self, targets: Floats) -> tuple[Floats, Floats]:
-        """Advance every member along ``targets`` (H, 22); returns (qpos (E, H, nq), tips_o (E, H, F, 3))."""
+        """Advance every member along ``targets`` (H, 22); returns (qpos (E, H, nq), sensors (E, H, F + 1, 3))."""
         count = len(self.members)
         qpos, sensors = self._run(self._live, np.tile(targets, (count, 1, 1)), None)
         self.steps += count * len(targets)

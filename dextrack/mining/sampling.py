@@ -56,8 +56,10 @@ class SamplingConfig:
     """Noise of an iteration relative to the one before."""
     noise: float = 1.0
     """Multiplies all standard deviations: less than 1 refines what is there."""
-    lost: float = 0.1
-    """A solution is given up once the object is farther than this from its reference in every member, m."""
+    lost: float = 0.06
+    """A solution is given up once the object is farther than this from its reference in every member, m, ..."""
+    lost_turn: float = 1.5
+    """... or turned away by more than this, rad: it has left the hand, and will not come back."""
     good: float = 0.012
     """A stage is left as it is, or ends, once the object stays within this distance of its reference over the horizon in every member, m, ..."""
     good_turn: float = 0.12
@@ -85,7 +87,7 @@ class SamplingConfig:
                 remedy = f"give at least {least}; `dextrack mine --help` shows the usual values."
                 raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
         scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "noise", "force", "squeeze_first", "squeeze_most", "margin")
-        for field in (*scales, "lost", "good", "good_turn", "temperature"):
+        for field in (*scales, "lost", "lost_turn", "good", "good_turn", "temperature"):
             if not 0.0 <= getattr(self, field) < float("inf") or (field == "temperature" and self.temperature == 0.0):
                 remedy = "give a positive number; `dextrack mine --help` shows the usual values."
                 raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
@@ -162,16 +164,16 @@ class SamplingTracker:
             Targets (N, 22).
         """
         n_steps, k = self._reference.n_steps, self._knot
-        begin, o = self._first_stage(), self.ensemble.scene.object_qpos
+        begin = self._first_stage()
         for first in range(0, n_steps, k):
             if first >= begin:
                 self._improve(first, min(first + max(self._config.horizon, 3 * k), n_steps))
             stop = min(first + k, n_steps)
             qpos, _ = self.ensemble.advance(self.targets(self._wrist, self._fingers, first, stop))
-            error = np.linalg.norm(qpos[:, -1, o : o + 3] - self._reference.object_position_w[stop], axis=-1)
+            away, turned = (e[:, -1] for e in self._cost.object_errors(qpos, first))
             if progress:
-                progress(stop / n_steps, float(error.max()))
-            self.lost = bool(error.min() > self._config.lost)
+                progress(stop / n_steps, float(away.max()))
+            self.lost = bool(((away > self._config.lost) | (turned > self._config.lost_turn)).all())
             if self.lost:
                 break
         return self.targets(self._wrist, self._fingers, 0, n_steps)
@@ -220,11 +222,11 @@ class SamplingTracker:
         all_wrist = np.repeat(self._wrist[None], len(wrists), axis=0)
         all_fingers = np.repeat(self._fingers[None], len(bends), axis=0)
         all_wrist[:, active[0]], all_fingers[:, active[1]] = wrists, bends
-        qpos, tips = self.ensemble.rollout(self.targets(all_wrist, all_fingers, first, last))
+        qpos, sensors = self.ensemble.rollout(self.targets(all_wrist, all_fingers, first, last))
         size = _mean_square(wrists / self._wrist_scale) + _mean_square(bends[..., : self._joints] / self._finger_scale[: self._joints])
         away, turned = self._cost.object_errors(qpos, first)
         good = ((away.max(axis=-1) < self._config.good) & (turned.max(axis=-1) < self._config.good_turn)).all(axis=0)
-        return self._cost.over_members(self._cost(qpos, tips, first)) + self._config.cost.residual * size, good
+        return self._cost.over_members(self._cost(qpos, sensors, first)) + self._config.cost.residual * size, good
 
     def _noise(self, shape: tuple[int, ...], scale: Floats, iteration: int) -> Floats:
         """Noise (S, K, D): none for the first sample; every second one drifts, so that some samples change course for good."""

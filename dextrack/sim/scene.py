@@ -150,8 +150,8 @@ def add_position_actuators(spec: mujoco.MjSpec, hand: HandSpec, physics: Physics
         actuator.forcerange = [-limit, limit]
 
 
-def add_tip_sensors(spec: mujoco.MjSpec, hand: HandSpec) -> None:
-    """Sensors ``<finger>_tip_o``: pad centres in the object's frame, m.
+def add_sensors(spec: mujoco.MjSpec, hand: HandSpec) -> None:
+    """Sensors ``<finger>_tip_o``: pad centres in the object's frame, m; then ``tx_force`` to ``tz_force``: what pushes the wrist, N.
 
     The reference frame is XBODY: BODY is the inertial frame, whose axes differ from the mesh's.
     """
@@ -160,6 +160,8 @@ def add_tip_sensors(spec: mujoco.MjSpec, hand: HandSpec) -> None:
             name=finger.finger + "_tip_o", type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=finger.finger + "_tip",
             reftype=mujoco.mjtObj.mjOBJ_XBODY, refname=OBJECT,
         )  # fmt: skip
+    for name in WRIST_JOINTS[:3]:
+        spec.add_sensor(name=name + "_force", type=mujoco.mjtSensor.mjSENS_ACTUATORFRC, objtype=mujoco.mjtObj.mjOBJ_ACTUATOR, objname=name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +213,7 @@ def build_scene(hand: HandSpec, base_quaternion_w: ArrayLike, obj: Optional[Obje
         add_table(spec)
     if obj is not None:
         add_object(spec, obj, physics)
-        add_tip_sensors(spec, hand)
+        add_sensors(spec, hand)
     model = spec.compile()
     return Scene(
         model=model,
