@@ -51,7 +51,7 @@ def running(process: psutil.Process) -> bool:
         return False
 
 
-def wait_for(happened: object, seconds: float = 30.0) -> None:
+def wait_for(happened: object, seconds: float = 200.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():  # type: ignore[operator]
         assert time.monotonic() < deadline
