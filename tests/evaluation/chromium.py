@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +40,18 @@ class Page:
             return np.asarray(image.convert("RGB"))
 
     def wait_for_picture(self, wanted: Callable[[NDArray[np.uint8]], bool]) -> NDArray[np.uint8]:
-        """The first picture that is as ``wanted``."""
+        """The first picture that is as ``wanted`` and stays so: meshes come one by one, and shadows after them."""
         deadline = time.monotonic() + PATIENCE
-        while not wanted(picture := self.picture()):
-            assert time.monotonic() < deadline, "the scene never looked as it should"
-            time.sleep(0.3)
-        return picture
+        before = self.picture()
+        while True:
+            time.sleep(1.0)
+            picture = self.picture()
+            if wanted(picture) and changed(before, picture) < 0.001:
+                return picture
+            if time.monotonic() > deadline:
+                Image.fromarray(picture).save(kept := Path(tempfile.mkdtemp()) / "scene.png")
+                raise AssertionError(f"the scene never looked as it should; what it looked like is in {kept}")
+            before = picture
 
     def wait_for_text(self, text: str) -> None:
         self.tab.get_by_text(text, exact=False).first.wait_for(timeout=1e3 * PATIENCE)
@@ -51,8 +59,10 @@ class Page:
     def go_to_frame(self, frame: int, last: int) -> None:
         """Type ``frame`` into the slider's field."""
         field = self.tab.locator(".mantine-NumberInput-input").first
-        field.fill(str(frame))
-        field.press("Enter")
+        # Key by key as a person does: the field takes no notice of a text that is set at once just after its value was set from outside.
+        field.click()
+        self.tab.keyboard.press("Control+A")
+        self.tab.keyboard.type(str(frame))
         field.blur()
         self.wait_for_text(f"frame {frame} of {last}")
 
