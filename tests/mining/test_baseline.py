@@ -28,7 +28,7 @@ def reference() -> Reference:
         "fingers": ["thumb", "index"],
         "contact_points_o": [[0.0, 0.03, 0.0], [0.0, -0.03, 0.0]],
         "contact_normals_o": [[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]],
-        "onset": 30,
+        "onset": 36,
         "release": 59,
     }
     return Reference(
