@@ -13,7 +13,6 @@ from dextrack.hands.spec import load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.contacts import ContactConfig
 from dextrack.references.reference import Reference
-from dextrack.references.retarget import regrasp
 
 OTHERS = (
     {"distance_weight": 0.4, "centre_weight": 2.0},
@@ -37,6 +36,9 @@ def other_grasp(reference: Reference, obj: ObjectSpec, number: int) -> Reference
         return reference
     if number > len(OTHERS):
         return None
+    # Retargeting imports torch, which most tasks of a campaign's workers never need.
+    from dextrack.references.retarget import regrasp
+
     contact = ContactConfig(**{**reference.provenance.get("config", {}).get("contact", {}), **OTHERS[number - 1]})
     other = regrasp(reference, obj, load_hand(reference.hand_name), contact)
     if other is None or other.diagnosis["contact_points_o"] == reference.diagnosis["contact_points_o"]:
