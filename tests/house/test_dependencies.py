@@ -25,8 +25,9 @@ FROM_ELSEWHERE = {
     "importlib_resources": "imported only on Python 3.8, where an Isaac Gym image installs it",
     "launch": "launch files run under a sourced ROS 2; it is not on the package index",
     "launch_ros": "as launch",
+    "dex_retargeting": "only tests/bench compares with it: the extra bench installs it, `make setup` does not",
 }
-"""Imported, though no extra of ours can install it."""
+"""Imported, though `make setup` does not install it."""
 
 
 def canonical(name: str) -> str:
