@@ -36,15 +36,15 @@ class MineConfig:
     """The sampling tracker; its members are the worlds to harden against."""
     physics: Physics = Physics()
     """The nominal world."""
+    search: tuple[Member, ...] = (NOMINAL, Member(friction_scale=0.75, mass_scale=1.2, gain_scale=0.9))
+    """Worlds of the search for a grasp: what holds in the nominal one alone holds by a hair, and perturbed replays drop it."""
     grasps: int = 3
     """Grasps tried, the reference's own first, until a verdict passes; the best result is kept."""
     spreads: tuple[float, ...] = (0.7,)
-    """Where a grasp does the task in the nominal world, it is hardened against the members once per spread, which multiplies their offsets:
+    """Where a search did the task, its grasp is hardened against the members once per spread, which multiplies their offsets:
     tall things are knocked over by the whole offsets before anything is learnt."""
     noise: float = 0.5
-    """Noise of hardening relative to that of the search in the nominal world."""
-    samples: int = 32
-    """Sequences per iteration of hardening, each rolled out in every member."""
+    """Noise of hardening relative to that of the search."""
     budget: int = 250_000
     """No attempt begins after this many simulated control steps."""
     threads: int = 0
@@ -54,9 +54,11 @@ class MineConfig:
         """Refuse spreads that are negative or not finite, no grasp, no budget, and fewer threads than none."""
         if not all(0.0 <= s < float("inf") for s in self.spreads):
             raise InputError(f"mining: spreads is {self.spreads}.", remedy="give factors of 0 or more, usually 0.7 to 1.")
-        for field in ("grasps", "samples", "budget"):
+        for field in ("grasps", "budget"):
             if getattr(self, field) < 1:
                 raise InputError(f"mining: {field} is {getattr(self, field)}.", remedy="give at least 1.")
+        if not self.search:
+            raise InputError("mining: search is empty.", remedy="give at least the nominal world.")
         if not 0.0 < self.noise < float("inf"):
             raise InputError(f"mining: noise is {self.noise}.", remedy="give a positive factor, usually 0.5.")
         if self.threads < 0:
@@ -68,7 +70,7 @@ Progress = Callable[[int, float, float], None]
 
 
 def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None, seed: int = 0, progress: Progress | None = None) -> Demonstration:
-    """Solve the tracking task of ``reference`` and ``obj`` by sampling: search in the nominal world, then harden against others.
+    """Solve the tracking task of ``reference`` and ``obj`` by sampling: search where the object lies as recorded, then harden against others.
 
     Args:
         reference: what to track.
@@ -90,7 +92,7 @@ def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None
         guide = other_grasp(reference, obj, grasp)
         if guide is None:
             continue
-        found, knots = work.attempt(guide, grasp, (NOMINAL,))
+        found, knots = work.attempt(guide, grasp, config.search)
         if found.verdict["lifts_and_holds"]:
             for spread in config.spreads:
                 if work.finished:
@@ -133,9 +135,7 @@ class _Work:
     def attempt(self, guide: Reference, grasp: int, members: tuple[Member, ...], start: Knots | None = None) -> tuple[Demonstration, Knots]:
         """Track with the grasp of ``guide`` against ``members``, from ``start`` where there is one; the result and its knots."""
         number, began = len(self._attempts), time.monotonic()
-        sampling = dataclasses.replace(self._config.sampling, members=members)
-        if start is not None:
-            sampling = dataclasses.replace(sampling, noise=self._config.noise, samples=self._config.samples)
+        sampling = dataclasses.replace(self._config.sampling, members=members, noise=1.0 if start is None else self._config.noise)
         baseline = make_baseline(guide, self._scene, sampling.force)
         tracker = SamplingTracker(guide, self._scene, baseline, self._distance, sampling, self._seed + number, self._config.threads, start)
         tell = None if self._progress is None else functools.partial(self._progress, number)

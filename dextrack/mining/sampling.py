@@ -33,7 +33,7 @@ SLOWNESS = 2.5
 class SamplingConfig:
     """Settings of the sampling tracker."""
 
-    samples: int = 64
+    samples: int = 32
     """Sequences per iteration, each rolled out in every member."""
     iterations: int = 4
     """Iterations per stage."""

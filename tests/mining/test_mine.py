@@ -155,7 +155,7 @@ def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
     """A budget of one step allows the first attempt and no other."""
     found = mine(reference, synthetic.box(), MineConfig(sampling=dataclasses.replace(SMALL, samples=2, iterations=1), budget=1, threads=1))
     attempts = found.provenance["attempts"]
-    assert len(attempts) == 1 and attempts[0]["members"] == 1 and found.provenance["attempt"] == 0
+    assert len(attempts) == 1 and attempts[0]["members"] == 2 and found.provenance["attempt"] == 0
     assert found.provenance["control_steps"] == attempts[0]["control_steps"] > reference.n_steps
     assert 0.0 < found.provenance["physics_seconds"] < found.provenance["seconds"]
 
