@@ -100,17 +100,23 @@ class Crowding:
 
     def __init__(self, hand: HandSpec, kinematics: HandJacobians) -> None:
         """Lay the balls of ``hand``."""
-        self._balls = balls(hand)
-        self._kinematics, self._place = kinematics, kinematics.index(self._balls.bodies)
+        b = self._balls = balls(hand)
+        self._kinematics, self._place = kinematics, kinematics.index(b.bodies)
+        self._touch = np.full((len(b.bodies), len(b.bodies)), -1.0)
+        self._touch[b.pairs[:, 0], b.pairs[:, 1]] = b.radii[b.pairs].sum(axis=1) ** 2
 
     def __call__(self, pose: Pose) -> Meetings:
         """The pairs that overlap at ``pose``."""
         b = self._balls
         centres = self._kinematics.points(pose, self._place, b.offsets)
-        between = centres[:, b.pairs[:, 0]] - centres[:, b.pairs[:, 1]]
-        distance = np.sqrt((between**2).sum(-1))
-        depth = b.radii[b.pairs].sum(axis=1) - distance
-        frames, pairs = np.nonzero(depth > 0.0)
-        both = b.pairs[pairs]
-        apart = between[frames, pairs] / np.maximum(distance[frames, pairs], 1e-9)[:, None]
-        return Meetings(frames, self._place[both], centres[frames[:, None], both], depth[frames, pairs], apart)
+        # |a - b|^2 of all pairs by one product per frame: most are far apart.
+        square = (centres**2).sum(axis=-1)
+        apart = square[:, :, None] - 2.0 * (centres @ centres.transpose(0, 2, 1))
+        apart += square[:, None]
+        frames, first, second = np.nonzero(apart < self._touch)
+        both = np.stack([first, second], axis=1)
+        points = centres[frames[:, None], both]
+        between = points[:, 0] - points[:, 1]
+        distance = np.linalg.norm(between, axis=1)
+        depth = np.maximum(b.radii[both].sum(axis=1) - distance, 0.0)
+        return Meetings(frames, self._place[both], points, depth, between / np.maximum(distance, 1e-9)[:, None])
