@@ -33,6 +33,8 @@ REQUIREMENT = "MyoSuite==2.8.4"
 SHA256 = "7b848da8406a294c895c000f51a8c7b7e5654ceddaee0cb07aa562f4fbb30d2a"
 CONVERTER = 1
 """Version of the conversion below; raise it when its results change, and the next ``install`` makes every file again."""
+WORK = ".work"
+"""Folder of what is unpacked, beside the recordings, while an installation runs."""
 
 MOTIONS = "myosuite/envs/myo/myodm/data/"
 HAND = "myosuite/envs/myo/assets/hand/"
@@ -70,6 +72,8 @@ class MyoDM:
         try:
             with locked(folder, lambda holder: console.print(f"another installation is running ({holder}); waiting for it ...")):
                 if self._complete(folder):
+                    # One that was killed after its last file left what it unpacked.
+                    shutil.rmtree(folder / WORK, ignore_errors=True)
                     console.print(f"{self.name}: already installed in {folder}", soft_wrap=True)
                 else:
                     self._install(folder, source, console)
@@ -82,7 +86,7 @@ class MyoDM:
     def _install(self, folder: Path, source: Path | None, console: Console) -> None:
         """Fetch, verify, unpack, convert."""
         console.print(f"[bold]{self.name}[/bold]: {self.title}\nsource: {self._source}\nlicence: {self.licence}", soft_wrap=True)
-        work = folder / ".work"
+        work = folder / WORK
         if source is not None:
             wheel.verify(source, self._sha256)
         else:
