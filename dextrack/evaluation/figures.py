@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -166,7 +167,7 @@ def bars(name: str, counts: Mapping[str, int], xlabel: str) -> str:
         axes.bar_label(drawn, padding=3)
         axes.invert_yaxis()
         axes.set_xlabel(xlabel)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="x", color=LINE, linewidth=0.4, alpha=0.6)
         return _svg(figure, name)
 

@@ -95,7 +95,7 @@ def collect(path: Path, tell: Callable[[int, int, str], None] | None = None) -> 
 def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, row: ledger.Row | None = None, foretell: bool = True) -> Result:
     """The result of a stored demonstration; ``row`` is the ledger's, ``foretell`` whether its prediction is made too."""
     p = demonstration.provenance
-    cost = {k: float(p[k]) for k in ("seconds", "control_steps", "physics_seconds") if k in p}
+    cost: dict[str, float] = {k: float(p[k]) for k in ("seconds", "control_steps", "physics_seconds") if k in p}
     # Wall time of the very attempt whose physics was timed.
     cost["attempt_seconds"] = cost.get("seconds", 0.0)
     cost |= {} if row is None else _ledger_cost(row)

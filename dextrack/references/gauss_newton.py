@@ -61,7 +61,7 @@ class SumOfSquares:
         self._lower, self._upper = hand.limits()
         frames = len(self._targets)
         self._frames, self._smooth = frames, problem.smooth_scale() ** -2 / max(frames - 2, 1)
-        self._rest_cost = 1.0 / weights.rest_scale**2 / frames
+        self._rest_cost = problem.rest_scale() ** -2 / frames
         self._limit_cost = 1.0 / LIMIT_SCALE**2 / frames
         self._depth_cost = 1.0 / weights.penetration_scale**2 / frames
         self._spheres = cover(hand)
@@ -84,7 +84,7 @@ class SumOfSquares:
         beyond = np.minimum(theta - self._lower, 0.0) + np.maximum(theta - self._upper, 0.0)
         cost += self._limit_cost * float((beyond**2).sum())
         relaxed = theta[:, 6:] - self._problem.rest
-        cost += self._rest_cost * float((relaxed**2).sum())
+        cost += float((self._rest_cost * relaxed**2).sum())
 
         def linearise() -> tuple[Floats, Floats]:
             gradient = self._limit_cost * beyond

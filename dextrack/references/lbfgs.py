@@ -38,6 +38,7 @@ class TorchCost:
         self._radii = torch.as_tensor(radii)
         self._targets, self._target_costs = (torch.as_tensor(a) for a in problem.targets())
         self.lower, self.upper = (torch.as_tensor(a) for a in hand.limits())
+        self._rest_scale = torch.as_tensor(problem.rest_scale())
         self._rest, self._smooth = torch.as_tensor(problem.rest), torch.as_tensor(problem.smooth_scale())
 
     def __call__(self, theta: torch.Tensor) -> torch.Tensor:
@@ -56,7 +57,7 @@ class TorchCost:
         total = total + (acceleration**2).sum(1).mean()
         beyond = torch.relu(self.lower - theta) + torch.relu(theta - self.upper)
         total = total + (beyond**2).sum(1).mean() / LIMIT_SCALE**2
-        return total + ((theta[:, 6:] - self._rest) ** 2).sum(1).mean() / w.rest_scale**2
+        return total + (((theta[:, 6:] - self._rest) / self._rest_scale) ** 2).sum(1).mean()
 
 
 def _distance(grasp: Grasp, points_w: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,8 @@ class Weights:
     """Accelerations of wrist translation, m/s2, wrist rotation and fingers, rad/s2, that cost 1."""
     rest_scale: float = 1.5
     """Finger angle away from the rest pose that costs 1, rad."""
+    lean_scale: float = 0.3
+    """Likewise, where there is a grasp, for joints that bend to both sides alike: fingers that lean on their neighbours jam."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Problem:
         """Second differences of theta that cost 1, (dof,)."""
         s = self.weights.smooth_scale
         return np.array([s[0]] * 3 + [s[1]] * 3 + [s[2]] * (self.hand.dof - 6)) * self.period**2
+
+    def rest_scale(self) -> Floats:
+        """Finger angles away from rest that cost 1, rad, (dof - 6,)."""
+        sideways = np.isclose(self.hand.lower, -np.asarray(self.hand.upper)) & (self.grasp is not None)
+        return np.where(sideways, self.weights.lean_scale, self.weights.rest_scale)
 
     def points(self) -> tuple[list[str], Floats]:
         """Bodies (P) and offsets (P, 3), m, of the hand's points that have a target: its keypoints, then the pads that touch."""

@@ -21,7 +21,7 @@ from dextrack.errors import InputError
 class Demo:
     """Turn one recording into a trial of the robot in the twin."""
 
-    recording: Annotated[str, tyro.conf.Positional] = "waterbottle_lift"
+    recording: Annotated[str, tyro.conf.Positional] = "apple_lift"
     """Name of a recording of MyoDM (see `dextrack data list`), or a recording's file."""
     hand: str = "leap_right"
     """Robot hand."""
