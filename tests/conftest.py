@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ if LOOPBACK_PROFILE.is_file():
     os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(LOOPBACK_PROFILE))
 # Two test runs on one machine must not hear each other; ids up to 101 keep clear of the ephemeral ports.
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 101))
+# A shell starts what runs in its background with Ctrl-C ignored, and children inherit that: those that tests interrupt would not notice.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
