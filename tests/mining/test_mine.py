@@ -1,4 +1,4 @@
-"""Mining a hand-made recording: what replay of the reference cannot lift, the sampling tracker does."""
+"""Mining a hand-made recording, and the parts that mining is made of."""
 
 from __future__ import annotations
 
@@ -31,12 +31,10 @@ def reference() -> Reference:
 
 
 @pytest.mark.slow
-def test_mining_lifts_what_replay_leaves_on_the_table(reference: Reference) -> None:
+def test_mining_lifts_and_holds(reference: Reference) -> None:
     obj = synthetic.box()
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-    plain = replay(scene, reference, reference.hand[1:])
     found = mine(reference, obj, MineConfig(sampling=SMALL, spreads=(1.0,)))
-    assert plain.object_position_w[-1, 2] < 0.06 < found.object_position_w[-1, 2]
     assert found.verdict["lifted"]["state"] == "passed" and found.verdict["held"]["state"] == "passed"
     assert found.metrics["t_err_m"] < 0.03
     # The stored states are what the stored targets lead to.
