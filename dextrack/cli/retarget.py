@@ -152,8 +152,6 @@ def show(console: Console, reference: Reference) -> None:
     """Print the diagnosis."""
     d = reference.diagnosis
     title = f"{reference.name}: {d['steps']} steps, {d['duration_s']:.1f} s, {reference.time_scale:.2f} times the recorded duration"
-    if d.get("slowed_by"):
-        title += f" for the {d['slowed_by']} of wrist or object"
     table = Table(title=title, show_header=False)
     gaps = ", ".join(f"{f} {1e3 * g:.1f}" for f, g in d["contact_gap_m"].items())
     rows = [

@@ -37,8 +37,6 @@ class Resampled:
     """(N + 1, 4)."""
     time_scale: float
     """Duration divided by the recorded duration."""
-    slowed_by: str = ""
-    """What asked for the most slowing down: ``speed`` or ``acceleration`` of wrist or object; empty where nothing did."""
 
 
 def resample(recording: Recording, period: float, speed_limit: float, acceleration_limit: float = 0.0) -> Resampled:
@@ -58,13 +56,11 @@ def resample(recording: Recording, period: float, speed_limit: float, accelerati
     """
     time = recording.time - recording.time[0]
     speed, acceleration = _fastest(recording, time)
-    asked = {"": 1.0}
+    scale = 1.0
     if speed_limit > 0.0:
-        asked["speed"] = speed / speed_limit
+        scale = max(scale, speed / speed_limit)
     if acceleration_limit > 0.0:
-        asked["acceleration"] = (acceleration / acceleration_limit) ** 0.5
-    slowed_by = max(asked, key=lambda k: asked[k])
-    scale = asked[slowed_by]
+        scale = max(scale, (acceleration / acceleration_limit) ** 0.5)
     if scale > SLOWEST:
         why = f"recording {recording.name}: wrist or object moves at {speed:.3g} m/s and {acceleration:.3g} m/s2; it would have to be {scale:.3g} times slower."
         raise RefusedError(why, remedy="cut or interpolate the frames that jump, check the time stamps, or lift the speed and acceleration limits.")
@@ -79,7 +75,6 @@ def resample(recording: Recording, period: float, speed_limit: float, accelerati
         object_position_w=PchipInterpolator(time, position)(at),
         object_quaternion_w=rotations.slerp(time, quaternion, at),
         time_scale=scale,
-        slowed_by=slowed_by,
     )
 
 
@@ -101,7 +96,6 @@ def pause(motion: Resampled, frame: int, seconds: float, period: float) -> Resam
         object_position_w=PchipInterpolator(frames, motion.object_position_w)(at),
         object_quaternion_w=rotations.slerp(frames, motion.object_quaternion_w, at),
         time_scale=motion.time_scale,
-        slowed_by=motion.slowed_by,
     )
 
 

@@ -9,7 +9,6 @@ from dextrack.errors import InputError
 from dextrack.hands import hand_names, load_hand
 from dextrack.hands.kinematics import HandKinematics
 from dextrack.hands.spec import KEYPOINTS
-from dextrack.references import objective
 from dextrack.references.fit import FitConfig, fit_hand
 from tests import synthetic
 
@@ -37,24 +36,6 @@ def test_where_the_hand_starts_in_the_world_does_not_matter() -> None:
     here, there = fit_hand(keypoints, hand), fit_hand(keypoints @ turn.T + np.array([0.3, -0.2, 0.5]), hand)
     assert np.abs(here.theta[:, 6:] - there.theta[:, 6:]).max() < 0.02
     assert here.cost == pytest.approx(there.cost, rel=1e-2)
-
-
-def test_fingers_are_no_faster_than_their_motors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hand that is a fist from one frame to the next: the fingers take their time, and more where only a third of their speed is allowed."""
-    hand, open_hand = load_hand("leap_right"), synthetic.recording().keypoints_w[0]
-    fist = open_hand.copy()
-    for finger in ("index", "middle", "ring"):
-        knuckle = open_hand[KEYPOINTS.index(finger + "_1")]
-        fist[KEYPOINTS.index(finger + "_3")], fist[KEYPOINTS.index(finger + "_tip")] = knuckle + [0.02, 0.0, -0.05], knuckle + [-0.01, 0.0, -0.04]
-    keypoints = np.array([open_hand] * 20 + [fist] * 20)
-
-    def fastest() -> float:
-        return float(np.abs(np.diff(fit_hand(keypoints, hand, FitConfig(tip_scale=0.002)).theta[:, 6:], axis=0)).max() * 60)
-
-    usual = fastest()
-    assert usual < hand.velocity[0]
-    monkeypatch.setattr(objective, "SPEED_SHARE", 0.3)
-    assert fastest() < 0.7 * usual
 
 
 def test_nonsense_is_refused_by_name() -> None:
