@@ -16,8 +16,7 @@ from scipy.linalg import solveh_banded
 
 from dextrack.references.crowding import CROWDING, Crowding, Meetings
 from dextrack.references.jacobians import HandJacobians
-from dextrack.references.joint_terms import Bands, JointTerms
-from dextrack.references.objective import Problem
+from dextrack.references.objective import LIMIT_SCALE, Problem
 from dextrack.references.spheres import Overlaps, cover
 
 Floats = NDArray[np.float64]
@@ -46,18 +45,6 @@ class Solution:
     """Steps tried, on few frames or on all."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Linear:
-    """A sum of squares, linearised at some theta."""
-
-    gradient: Floats
-    """Half of its derivative, (T, dof)."""
-    blocks: Floats
-    """J'J within frames, (T, dof, dof), without what ``bands`` holds."""
-    bands: Bands
-    """J'J of single joints, within and between frames."""
-
-
 class SumOfSquares:
     """The objective of a ``Problem``: its cost, gradient and Gauss-Newton matrix at any theta."""
 
@@ -69,29 +56,48 @@ class SumOfSquares:
         bodies, self._offsets = problem.points()
         self._bodies = self._kinematics.index(bodies)
         self._targets, self._target_costs = problem.targets()
-        self._joints, self._frames = JointTerms(problem), len(self._targets)
-        self._depth_cost = 1.0 / weights.penetration_scale**2 / self._frames
+        self._lower, self._upper = hand.limits()
+        frames = len(self._targets)
+        self._frames, self._smooth = frames, problem.smooth_scale() ** -2 / max(frames - 2, 1)
+        self._rest_cost = problem.rest_scale() ** -2 / frames
+        self._limit_cost = 1.0 / LIMIT_SCALE**2 / frames
+        self._depth_cost = 1.0 / weights.penetration_scale**2 / frames
         self._spheres = cover(hand)
         self._crowding = Crowding(hand, self._kinematics)
 
-    def __call__(self, theta: Floats) -> tuple[float, Callable[[], Linear]]:
-        """Cost at ``theta`` (T, dof), and a function that linearises the residuals there."""
+    def __call__(self, theta: Floats) -> tuple[float, Callable[[], tuple[Floats, Floats]]]:
+        """Cost at ``theta`` (T, dof), and a function that gives (gradient / 2 (T, dof), diagonal blocks of J'J without smoothness (T, dof, dof))."""
         pose = self._kinematics.pose(theta)
         points = self._kinematics.points(pose, self._bodies, self._offsets)
         error = points - self._targets
-        cost = float((self._target_costs * (error**2).sum(-1)).sum()) / self._frames + self._joints.cost(theta)
+        cost = float((self._target_costs * (error**2).sum(-1)).sum()) / self._frames
         near: list[Overlaps] = []
         crowd: Meetings | None = None
         if self._problem.grasp and self._depth_cost > 0.0:
             near = [self._spheres.in_object(pose, self._problem.grasp), self._spheres.in_table(pose, self._problem.weights.margin)]
             crowd = self._crowding(pose)
             cost += self._depth_cost * (sum(float((n.depths**2).sum()) for n in near) + CROWDING * float((crowd.depths**2).sum()))
+        bend = theta[2:] - 2 * theta[1:-1] + theta[:-2]
+        cost += float((self._smooth * bend**2).sum())
+        beyond = np.minimum(theta - self._lower, 0.0) + np.maximum(theta - self._upper, 0.0)
+        cost += self._limit_cost * float((beyond**2).sum())
+        relaxed = theta[:, 6:] - self._problem.rest
+        cost += float((self._rest_cost * relaxed**2).sum())
 
-        def linearise() -> Linear:
-            gradient = self._joints.gradient(theta)
+        def linearise() -> tuple[Floats, Floats]:
+            gradient = self._limit_cost * beyond
+            gradient[:, 6:] += self._rest_cost * relaxed
+            force = self._smooth * bend
+            gradient[2:] += force
+            gradient[1:-1] -= 2 * force
+            gradient[:-2] += force
+            blocks = np.zeros((*theta.shape, theta.shape[1]))
+            diagonal = np.einsum("tii->ti", blocks)
+            diagonal += self._limit_cost * (beyond != 0.0)
+            diagonal[:, 6:] += self._rest_cost
             root = np.sqrt(self._target_costs / self._frames)[..., None]
             j = (self._kinematics.jacobian(pose, self._bodies, points) * root[..., None]).reshape(len(theta), -1, theta.shape[1])
-            blocks = j.transpose(0, 2, 1) @ j
+            blocks += j.transpose(0, 2, 1) @ j
             gradient += ((error * root).reshape(len(theta), 1, -1) @ j)[:, 0]
             for n in near:
                 rows = self._kinematics.along(pose, n.frames, n.bodies, n.points_w, n.inward_w)
@@ -100,25 +106,27 @@ class SumOfSquares:
                 rows = self._kinematics.along(pose, crowd.frames, crowd.bodies[:, 1], crowd.points_w[:, 1], crowd.apart_w)
                 rows = rows - self._kinematics.along(pose, crowd.frames, crowd.bodies[:, 0], crowd.points_w[:, 0], crowd.apart_w)
                 _add(gradient, blocks, crowd.frames, rows, crowd.depths, CROWDING * self._depth_cost)
-            return Linear(gradient, blocks, self._joints.bands(theta))
+            return gradient, blocks
 
         return cost, linearise
 
-
-def damped_step(at: Linear, damping: float) -> tuple[Floats, float]:
-    """The Levenberg-Marquardt step (T, dof), and by how much it should lower the cost."""
-    t, d = at.gradient.shape
-    band = np.zeros((t, d, 2 * d + 1))  # of the lower triangle: [frame, column, row - column]
-    a, b = np.tril_indices(d)
-    band[:, b, a - b] = at.blocks[:, a, b]
-    band[:, :, 0] += at.bands.same
-    band[:-1, :, d] += at.bands.next
-    band[:-2, :, 2 * d] += at.bands.second
-    damp = damping * band[:, :, 0]
-    band[:, :, 0] += damp
-    flat: Floats = solveh_banded(band.reshape(t * d, -1).T, -at.gradient.ravel(), lower=True, overwrite_ab=True, overwrite_b=True, check_finite=False)
-    step = flat.reshape(t, d)
-    return step, float((step * (damp * step - at.gradient)).sum())
+    def step(self, gradient: Floats, blocks: Floats, damping: float) -> tuple[Floats, float]:
+        """The Levenberg-Marquardt step (T, dof), and by how much it should lower the cost."""
+        t, d = gradient.shape
+        band = np.zeros((t, d, 2 * d + 1))  # of the lower triangle: [frame, column, row - column]
+        a, b = np.tril_indices(d)
+        band[:, b, a - b] = blocks[:, a, b]
+        if t > 2:
+            second = np.array([1.0, 5.0, *[6.0] * (t - 4), 5.0, 1.0]) if t > 3 else np.array([1.0, 4.0, 1.0])
+            first = np.array([-2.0, *[-4.0] * (t - 3), -2.0])
+            band[:, :, 0] += second[:, None] * self._smooth
+            band[:-1, :, d] += first[:, None] * self._smooth
+            band[:-2, :, 2 * d] += self._smooth
+        damp = damping * band[:, :, 0]
+        band[:, :, 0] += damp
+        flat: Floats = solveh_banded(band.reshape(t * d, -1).T, -gradient.ravel(), lower=True, overwrite_ab=True, overwrite_b=True, check_finite=False)
+        step = flat.reshape(t, d)
+        return step, float((step * (damp * step - gradient)).sum())
 
 
 def _add(gradient: Floats, blocks: Floats, frames: Ints, rows: Floats, residuals: Floats, cost: float) -> None:
@@ -178,11 +186,11 @@ def descend(problem: Problem, theta0: Floats, iterations: int, tolerance: float,
     lower, upper = problem.hand.limits()
     theta, damping, growth = theta0, FIRST_DAMPING, 2.0
     cost, linearise = squares(theta)
-    at = linearise()
+    gradient, blocks = linearise()
     tried = 0
     while tried < iterations:
         tried += 1
-        step, predicted = damped_step(at, damping)
+        step, predicted = squares.step(gradient, blocks, damping)
         after, linearise_there = squares(theta + step)
         if after >= cost:
             damping, growth = damping * growth, 2.0 * growth
@@ -193,5 +201,5 @@ def descend(problem: Problem, theta0: Floats, iterations: int, tolerance: float,
         theta, cost = theta + step, after
         if gained < tolerance:
             break
-        at = linearise_there()
+        gradient, blocks = linearise_there()
     return Solution(np.clip(theta, lower, upper), cost, tried)

@@ -39,7 +39,6 @@ class TorchCost:
         self._targets, self._target_costs = (torch.as_tensor(a) for a in problem.targets())
         self.lower, self.upper = (torch.as_tensor(a) for a in hand.limits())
         self._rest_scale = torch.as_tensor(problem.rest_scale())
-        self._stride = torch.as_tensor(problem.stride())
         self._rest, self._smooth = torch.as_tensor(problem.rest), torch.as_tensor(problem.smooth_scale())
 
     def __call__(self, theta: torch.Tensor) -> torch.Tensor:
@@ -57,8 +56,7 @@ class TorchCost:
         acceleration = (theta[2:] - 2 * theta[1:-1] + theta[:-2]) / self._smooth
         total = total + (acceleration**2).sum(1).mean()
         beyond = torch.relu(self.lower - theta) + torch.relu(theta - self.upper)
-        hurry = torch.relu((theta[1:] - theta[:-1]).abs() - self._stride)
-        total = total + ((beyond**2).sum(1).mean() + (hurry**2).sum() / len(theta)) / LIMIT_SCALE**2
+        total = total + (beyond**2).sum(1).mean() / LIMIT_SCALE**2
         return total + (((theta[:, 6:] - self._rest) / self._rest_scale) ** 2).sum(1).mean()
 
 

@@ -15,8 +15,6 @@ Floats = NDArray[np.float64]
 
 LIMIT_SCALE = 0.01
 """Metres or radians beyond a limit that cost 1."""
-SPEED_SHARE = 0.9
-"""Part of a finger joint's velocity limit that a reference uses."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +81,6 @@ class Problem:
         """Second differences of theta that cost 1, (dof,)."""
         s = self.weights.smooth_scale
         return np.array([s[0]] * 3 + [s[1]] * 3 + [s[2]] * (self.hand.dof - 6)) * self.period**2
-
-    def stride(self) -> Floats:
-        """Change of theta from one frame to the next that costs nothing, (dof,): the fingers' at their velocity limits, with room for corrections."""
-        return np.concatenate([np.full(6, np.inf), SPEED_SHARE * self.period * np.asarray(self.hand.velocity)])
 
     def rest_scale(self) -> Floats:
         """Finger angles away from rest that cost 1, rad, (dof - 6,)."""
