@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dextrack.errors import InputError
 from dextrack.hands.spec import KEYPOINTS, HandSpec
 from dextrack.references import gauss_newton
-from dextrack.references.guess import first_guess, half_closed
+from dextrack.references.guess import first_guesses, half_closed
 from dextrack.references.jacobians import HandJacobians
 from dextrack.references.objective import Problem, Weights
 from dextrack.references.reference import CONTROL_PERIOD
@@ -74,7 +74,7 @@ def fit_hand(keypoints_w: Floats, hand: HandSpec, config: FitConfig | None = Non
         raise InputError(f"fitting a hand: the keypoints of frame {frame} are not finite.", remedy="leave such frames out, or interpolate them.")
     if not 0.0 < period < float("inf"):
         raise InputError(f"fitting a hand: period is {period}.", remedy="give the seconds between frames.")
-    base, guess = first_guess(keypoints, hand)
+    base, (guess, _) = first_guesses(keypoints, hand)
     human = keypoints[:, [KEYPOINTS.index(k.human) for k in hand.keypoints]]
     posture = np.array([k.weight for k in hand.keypoints])
     tips = np.array([k.human.endswith("_tip") for k in hand.keypoints])

@@ -7,7 +7,7 @@ the diagonal, diagonal ones beside it. A banded Cholesky factorisation solves ea
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ SOFTNESS = (np.inf, 20.0, 5.0, 2.0)
 """Factors on the depth that costs 1, before the object is solid."""
 SOFT_TOLERANCE, TOLERANCE = 1e-2, 1e-3
 """A stage ends when a step saves less than this part of the cost."""
+GOOD = 1.5
+"""The next guess is not tried when a solid object costs less than this times what air does."""
 FIRST_DAMPING = 1e-3
 """Part of the diagonal that is added to it at first."""
 
@@ -42,7 +44,7 @@ class Solution:
     cost: float
     """Of ``theta``."""
     iterations: int
-    """Steps tried, on few frames or on all."""
+    """Steps tried."""
 
 
 class SumOfSquares:
@@ -143,33 +145,39 @@ def _add(gradient: Floats, blocks: Floats, frames: Ints, rows: Floats, residuals
     gradient += product[..., -1]
 
 
-def solve(problem: Problem, guess: Floats, iterations: int = 40, progress: Callable[[float], None] | None = None) -> Solution:
+def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, progress: Callable[[float], None] | None = None) -> Solution:
     """Minimise ``problem`` from coarse to fine.
 
-    First every fourth frame, as if the object were air, then ever harder: a hand that starts inside the object would else be pushed out of the
-    nearest side, which need not be the one it came from. Then all frames.
+    First every fourth frame, as if the object were air, then softer, then as it is: a hand that starts inside the object would else be pushed
+    out of the nearest side, which need not be the one it came from. Where that ends badly the next of ``guesses`` is tried; the best end is
+    refined over all frames.
 
     Args:
         problem: what to minimise.
-        guess: where to begin, (T, dof).
+        guesses: where to begin, (T, dof) each.
         iterations: steps tried at most in each of the stages.
         progress: called with the fraction done.
     """
-    count = len(guess)
+    count = len(problem.human_w)
     kinematics = HandJacobians(problem.hand, problem.base_quaternion_w)
     coarse, frames = problem.every(COARSE if count >= 8 * COARSE else 1)
-    theta, tried = guess[frames], 0
-    stages = [(softness, SOFT_TOLERANCE) for softness in (SOFTNESS if problem.grasp else ())] + [(1.0, TOLERANCE)]
-    for i, (softness, tolerance) in enumerate(stages):
-        soft = dataclasses.replace(coarse.weights, penetration_scale=coarse.weights.penetration_scale * softness)
-        end = descend(dataclasses.replace(coarse, weights=soft), theta, iterations, tolerance, kinematics)
-        theta, tried = end.theta, tried + end.iterations
+    ends: list[Solution] = []
+    for guess in guesses:
+        theta, free = guess[frames], np.inf
+        for softness in SOFTNESS if problem.grasp else ():
+            soft = dataclasses.replace(coarse.weights, penetration_scale=coarse.weights.penetration_scale * softness)
+            end = descend(dataclasses.replace(coarse, weights=soft), theta, iterations, SOFT_TOLERANCE, kinematics)
+            theta, free = end.theta, min(free, end.cost)
+        ends.append(descend(coarse, theta, iterations, TOLERANCE, kinematics))
         if progress:
-            progress(0.6 * (i + 1) / len(stages))
-    solution = descend(problem, between(frames, theta, count), iterations, TOLERANCE, kinematics)
+            progress(len(ends) / (len(guesses) + 1))
+        if ends[-1].cost < GOOD * free:
+            break
+    best = min(ends, key=lambda s: s.cost)
+    solution = descend(problem, between(frames, best.theta, count), iterations, TOLERANCE, kinematics)
     if progress:
         progress(1.0)
-    return dataclasses.replace(solution, iterations=tried + solution.iterations)
+    return solution
 
 
 def between(frames: Ints, theta: Floats, count: int) -> Floats:

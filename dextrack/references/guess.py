@@ -16,12 +16,19 @@ PALM = ("wrist", "index_1", "middle_1", "ring_1")
 """Keypoints that move as one body with the wrist."""
 
 
-def first_guess(keypoints_w: Floats, hand: HandSpec) -> tuple[Floats, Floats]:
-    """(base quaternion (4,) wxyz, theta (T, dof)) that lay ``hand`` on a person's keypoints (T, 21, 3), m."""
+def first_guesses(keypoints_w: Floats, hand: HandSpec) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Lay ``hand`` on a person's keypoints (T, 21, 3), m.
+
+    Returns:
+        (base, guesses): base quaternion (4,) wxyz; theta (T, dof) with the fingers half closed, and with the fingers open.
+    """
     position, quaternion = _wrist(keypoints_w, hand)
     base = rotations.mean(quaternion)
     hinges = np.unwrap(rotations.to_hinges(rotations.multiply(rotations.conjugate(base), quaternion)), axis=0)
-    return base, np.concatenate([position, hinges, np.tile(half_closed(hand), (len(hinges), 1))], axis=1)
+    wrist = np.concatenate([position, hinges], axis=1)
+    wide = np.clip(np.asarray(hand.rest) - 0.2, hand.lower, hand.upper)
+    closed, opened = (np.concatenate([wrist, np.tile(fingers, (len(wrist), 1))], axis=1) for fingers in (half_closed(hand), wide))
+    return base, (closed, opened)
 
 
 def half_closed(hand: HandSpec) -> Floats:

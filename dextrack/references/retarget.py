@@ -21,7 +21,7 @@ from dextrack.objects.spec import ObjectSpec
 from dextrack.references import gauss_newton, lbfgs
 from dextrack.references.contacts import ContactConfig, ContactPlan, departure, plan_contacts, ramp
 from dextrack.references.diagnosis import diagnose, lowest_points
-from dextrack.references.guess import first_guess, half_closed
+from dextrack.references.guess import first_guesses, half_closed
 from dextrack.references.objective import Grasp, Problem, Weights
 from dextrack.references.recording import Recording
 from dextrack.references.reference import CONTROL_PERIOD, Reference
@@ -75,8 +75,8 @@ class Prepared:
     """Where the fingers touch."""
     problem: Problem
     """What the solver minimises."""
-    guess: Floats
-    """Where it begins, (N + 1, dof)."""
+    guesses: tuple[Floats, Floats]
+    """Where it may begin, (N + 1, dof) each."""
 
 
 def retarget(
@@ -154,8 +154,8 @@ def regrasp(reference: Reference, obj: ObjectSpec, hand: HandSpec, contact: Cont
 def _solve(prepared: Prepared, config: RetargetConfig, progress: Callable[[float], None] | None) -> gauss_newton.Solution:
     iterations = config.iterations or SOLVERS[config.solver]
     if config.solver == "lbfgs":
-        return lbfgs.solve(prepared.problem, prepared.guess, iterations, progress)
-    return gauss_newton.solve(prepared.problem, prepared.guess, iterations, progress)
+        return lbfgs.solve(prepared.problem, prepared.guesses[0], iterations, progress)
+    return gauss_newton.solve(prepared.problem, prepared.guesses, iterations, progress)
 
 
 def prepare(recording: Recording, obj: ObjectSpec, hand: HandSpec, config: RetargetConfig, seed: int) -> Prepared:
@@ -176,8 +176,8 @@ def _pose(motion: Resampled, obj: ObjectSpec, hand: HandSpec, config: RetargetCo
     distance = signed_distance(obj)
     lowest = lowest_points(obj, motion.object_position_w, motion.object_quaternion_w)
     plan = plan_contacts(hand, obj, distance, motion.keypoints_w, motion.object_position_w, motion.object_quaternion_w, lowest, config.contact, seed)
-    base, guess = first_guess(motion.keypoints_w, hand)
-    return Prepared(motion, distance, plan, _problem(hand, base, distance, motion, plan, config), guess)
+    base, guesses = first_guesses(motion.keypoints_w, hand)
+    return Prepared(motion, distance, plan, _problem(hand, base, distance, motion, plan, config), guesses)
 
 
 def _refuse_hopeless(recording: Recording, plan: ContactPlan) -> None:

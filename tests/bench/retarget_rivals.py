@@ -21,7 +21,7 @@ from dex_retargeting.yourdfpy import DUMMY_JOINT_NAMES
 
 from dextrack import rotations
 from dextrack.hands.spec import KEYPOINTS, HandSpec, Keypoint
-from dextrack.references.guess import first_guess
+from dextrack.references.guess import first_guesses
 
 DEX_POINTS = ("thumb_tip", "index_tip", "middle_tip", "ring_tip", "thumb_2", "index_2", "middle_2", "ring_2")
 """Keypoints that dex-retargeting's own configuration of the LEAP for position mode (configs/offline/leap_hand_right.yml) names."""
@@ -120,7 +120,7 @@ class Mink:
 
 def solve(rival: Dex | Mink, keypoints_w: np.ndarray, hand: HandSpec) -> tuple[np.ndarray, np.ndarray]:
     """(base quaternion (4,), theta (T, dof)) that ``rival`` finds for keypoints (T, 21, 3) in the world."""
-    base, guess = first_guess(keypoints_w, hand)
+    base, (guess, _) = first_guesses(keypoints_w, hand)
     turn = rotations.to_matrix(base)
     theta = rival(keypoints_w @ turn, np.concatenate([guess[0, :3] @ turn, guess[0, 3:]]))
     theta[:, :3] = theta[:, :3] @ turn.T

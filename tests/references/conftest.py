@@ -15,4 +15,4 @@ from tests import synthetic
 def posed() -> tuple[Problem, np.ndarray]:
     """(problem, first guess) of the box that is lifted."""
     prepared = prepare(synthetic.recording(), synthetic.box(), load_hand("leap_right"), RetargetConfig(), seed=0)
-    return prepared.problem, prepared.guess
+    return prepared.problem, prepared.guesses[0]

@@ -92,10 +92,10 @@ def test_the_banded_step_is_the_dense_one(posed: tuple[Problem, np.ndarray], fra
 def test_it_ends_as_low_as_the_paper_s_solver_in_fewer_steps(posed: tuple[Problem, np.ndarray]) -> None:
     problem, frames = posed[0].every(4)
     guess = posed[1][frames]
-    second_order = gauss_newton.solve(problem, guess)
+    second_order = gauss_newton.solve(problem, [guess])
     paper = lbfgs.solve(problem, guess, 150)
     assert second_order.cost < 1.01 * paper.cost
-    assert second_order.iterations < 100
+    assert second_order.iterations < 40
 
 
 def test_without_an_object_the_hand_lies_on_keypoints_that_it_can_reach(posed: tuple[Problem, np.ndarray]) -> None:
@@ -110,6 +110,6 @@ def test_without_an_object_the_hand_lies_on_keypoints_that_it_can_reach(posed: t
     targets = kinematics.points(kinematics.pose(known), kinematics.index([k.body for k in hand.keypoints]), np.array([k.offset for k in hand.keypoints]))
     weights = dataclasses.replace(problem.weights, rest_scale=1e6, smooth_scale=(1e6, 1e6, 1e6))
     free = dataclasses.replace(problem, human_w=targets, keypoint_weights=np.ones(targets.shape[:2]), weights=weights, grasp=None)
-    found = gauss_newton.solve(free, guess)
+    found = gauss_newton.solve(free, [guess])
     moved = kinematics.points(kinematics.pose(found.theta), kinematics.index([k.body for k in hand.keypoints]), np.array([k.offset for k in hand.keypoints]))
     assert np.abs(moved - targets).max() < 1e-4
