@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Sequence, Tuple
 
 import mujoco
@@ -83,7 +84,7 @@ class HandKinematics:
 
 
 def collision_spheres(hand: HandSpec) -> Tuple[Tuple[str, ...], np.ndarray, np.ndarray]:
-    """Cover the hand's collision geometry by spheres.
+    """Cover the hand's collision geometry by spheres, and the corners of its boxes by points: spheres of radius 0.
 
     Returns:
         (bodies, offsets, radii): body names (S,), centres in the bodies' frames (S, 3) m, radii (S,) m.
@@ -108,8 +109,12 @@ def collision_spheres(hand: HandSpec) -> Tuple[Tuple[str, ...], np.ndarray, np.n
             grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
         rotation = np.zeros(9)
         mujoco.mju_quat2Mat(rotation, model.geom_quat[g])
-        for p in grid:
+        parts = [(p, radius) for p in grid]
+        if kind == mujoco.mjtGeom.mjGEOM_BOX:
+            # Spheres leave the corners of a box bare, by up to 6 mm; those are what a hand puts into a table.
+            parts += [(size * corner, 0.0) for corner in itertools.product((-1.0, 1.0), repeat=3)]
+        for p, r in parts:
             bodies.append(model.body(model.geom_bodyid[g]).name)
             offsets.append(model.geom_pos[g] + rotation.reshape(3, 3) @ p)
-            radii.append(radius)
+            radii.append(r)
     return tuple(bodies), np.array(offsets), np.array(radii)

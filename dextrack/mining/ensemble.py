@@ -103,6 +103,14 @@ class Ensemble:
         self.steps += count * s * horizon
         return qpos.reshape(count, s, horizon, -1), sensors.reshape(count, s, horizon, -1, 3)
 
+    def state(self) -> Floats:
+        """A copy of the members' physics states, for ``set_state``."""
+        return np.array(self._live.state)
+
+    def set_state(self, state: Floats) -> None:
+        """Put the members back to ``state``."""
+        self._live.state[:] = state
+
     def qpos(self) -> Floats:
         """Current qpos of every member, (E, nq)."""
         return np.array(self._live.bind("qpos"))

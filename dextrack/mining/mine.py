@@ -36,8 +36,8 @@ class MineConfig:
     """The sampling tracker; its members are the worlds to harden against."""
     physics: Physics = Physics()
     """The nominal world."""
-    search: tuple[Member, ...] = (NOMINAL, Member(friction_scale=0.75, mass_scale=1.2, gain_scale=0.9))
-    """Worlds of the search for a grasp: what holds in the nominal one alone holds by a hair, and perturbed replays drop it."""
+    search: tuple[Member, ...] = (NOMINAL,)
+    """Worlds of the search for a grasp. In one alone long motions are tracked to their end; hardening comes after."""
     grasps: int = 3
     """Grasps tried, the reference's own first, until a verdict passes; the best result is kept."""
     spreads: tuple[float, ...] = (0.7,)
@@ -135,7 +135,10 @@ class _Work:
     def attempt(self, guide: Reference, grasp: int, members: tuple[Member, ...], start: Knots | None = None) -> tuple[Demonstration, Knots]:
         """Track with the grasp of ``guide`` against ``members``, from ``start`` where there is one; the result and its knots."""
         number, began = len(self._attempts), time.monotonic()
-        sampling = dataclasses.replace(self._config.sampling, members=members, noise=1.0 if start is None else self._config.noise)
+        sampling = dataclasses.replace(self._config.sampling, members=members)
+        if start is not None:
+            # Members drift apart for good in hardening: going back does not bring them together, and costs what the search did.
+            sampling = dataclasses.replace(sampling, noise=self._config.noise, retries=0)
         baseline = make_baseline(guide, self._scene, sampling.force)
         tracker = SamplingTracker(guide, self._scene, baseline, self._distance, sampling, self._seed + number, self._config.threads, start)
         tell = None if self._progress is None else functools.partial(self._progress, number)

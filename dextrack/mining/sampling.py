@@ -25,9 +25,6 @@ from dextrack.sim.scene import Scene
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-SLOWNESS = 2.5
-"""Time scale that knot intervals are given for: that of most recorded lifts at the default speed limits."""
-
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
@@ -40,10 +37,8 @@ class SamplingConfig:
     horizon: int = 36
     """Control steps looked ahead."""
     knot: int = 6
-    """Control steps between knots of fingers and squeeze, and executed per stage, where a recording is played 2.5 times slower than it was
-    made. Knots of the wrist, whose residual is a smooth spline because an arm has to follow it, are twice as far apart."""
-    knot_most: int = 12
-    """Largest such interval: it grows with the time scale of a slowed-down reference."""
+    """Control steps between knots of fingers and squeeze, and executed per stage. Knots of the wrist, whose residual is a smooth spline because
+    an arm has to follow it, are twice as far apart."""
     scale_wrist: float = 0.008
     """Standard deviation of wrist translation residuals, m."""
     scale_turn: float = 0.06
@@ -68,12 +63,20 @@ class SamplingConfig:
     """Softmin temperature, in standard deviations of the costs."""
     force: float = 2.0
     """Pad force of the thumb at a squeeze gain of 1, N."""
-    squeeze_first: float = 1.0
+    squeeze_first: float = 2.0
     """Squeeze gain that sampling starts from."""
     squeeze_most: float = 4.0
     """Largest squeeze gain."""
     margin: int = 24
     """Control steps before the first contact at which sampling begins; until then the baseline is executed."""
+    retries: int = 10
+    """How often, in all, a solution that has lost its way goes back and tries again with other samples, ..."""
+    retries_each: int = 4
+    """... and how often at one place, each time one horizon farther back; then it goes on with what came farthest."""
+    astray: float = 0.03
+    """It has lost its way once the object is farther than this from its reference in a member, m, ..."""
+    astray_turn: float = 0.5
+    """... or turned away by more than this, rad."""
     members: tuple[Member, ...] = MEMBERS
     """The ensemble."""
     cost: CostConfig = CostConfig()
@@ -81,7 +84,7 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts and scales with which nothing could be sampled."""
-        for field in ("samples", "iterations", "horizon", "knot", "knot_most"):
+        for field in ("samples", "iterations", "horizon", "knot"):
             least = 2 if field == "samples" else 1  # the mean, and what differs from it
             if getattr(self, field) < least:
                 remedy = f"give at least {least}; `dextrack mine --help` shows the usual values."
@@ -92,10 +95,6 @@ class SamplingConfig:
                 remedy = "give a positive number; `dextrack mine --help` shows the usual values."
                 raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
 
-    def knot_of(self, time_scale: float) -> int:
-        """Control steps between knots for a reference that was slowed down by ``time_scale``."""
-        return int(np.clip(round(self.knot * time_scale / SLOWNESS), self.knot, max(self.knot, self.knot_most)))
-
 
 @dataclasses.dataclass(frozen=True)
 class Knots:
@@ -105,6 +104,33 @@ class Knots:
     """(K, 6), m and rad."""
     fingers: Floats
     """(L, J + F): rad for J joints, squeeze gains of F fingers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mark:
+    """Where a solution stands between two stages, so that it can go back there."""
+
+    state: Floats
+    """Physics states of the members, (E, D)."""
+    wrist: Floats
+    fingers: Floats
+    """Knots, as in ``Knots``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Astray:
+    """A solution that has lost its way."""
+
+    step: int
+    """First step of the stage in which it did."""
+    error: float
+    """How far it is off, relative to what counts as astray."""
+    mark: _Mark
+    """After that stage."""
+    marks: dict[int, _Mark]
+    """Before each stage so far, by first step."""
+    lost: bool
+    """Whether it is beyond help."""
 
 
 class SamplingTracker:
@@ -128,9 +154,8 @@ class SamplingTracker:
         self._limits = scene.hand.limits()
         self.ensemble = Ensemble(scene, reference, config.members, config.samples, threads)
         self._joints, fingers = scene.hand.dof - 6, len(baseline.fingers)
-        self._knot = config.knot_of(reference.time_scale)
-        self._wrist_basis = smooth_basis(reference.n_steps, 2 * self._knot)
-        self._finger_basis = linear_basis(reference.n_steps, self._knot)
+        self._wrist_basis = smooth_basis(reference.n_steps, 2 * config.knot)
+        self._finger_basis = linear_basis(reference.n_steps, config.knot)
         self._wrist_scale = config.noise * np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3)
         self._finger_scale = config.noise * np.array([config.scale_finger] * self._joints + [config.scale_squeeze] * fingers)
         if start is None:
@@ -155,7 +180,7 @@ class SamplingTracker:
         return out
 
     def solve(self, progress: Callable[[float, float], None] | None = None) -> Floats:
-        """Run the receding horizon to the end.
+        """Run the receding horizon to the end, going back where the object is lost on the way.
 
         Args:
             progress: called with (fraction done, object position error of the worst member now, m).
@@ -163,26 +188,53 @@ class SamplingTracker:
         Returns:
             Targets (N, 22).
         """
-        n_steps, k = self._reference.n_steps, self._knot
-        begin = self._first_stage()
-        for first in range(0, n_steps, k):
+        c, n_steps, k = self._config, self._reference.n_steps, self._config.knot
+        begin, horizon = self._first_stage(), max(c.horizon, 3 * k)
+        marks: dict[int, _Mark] = {}
+        farthest: _Astray | None = None
+        first, left, tries, resigned = 0, c.retries, 0, False
+        while first < n_steps:
+            marks[first] = self._mark()
             if first >= begin:
-                self._improve(first, min(first + max(self._config.horizon, 3 * k), n_steps))
+                self._improve(first, min(first + horizon, n_steps))
             stop = min(first + k, n_steps)
             qpos, _ = self.ensemble.advance(self.targets(self._wrist, self._fingers, first, stop))
             away, turned = (e[:, -1] for e in self._cost.object_errors(qpos, first))
             if progress:
                 progress(stop / n_steps, float(away.max()))
-            self.lost = bool(((away > self._config.lost) | (turned > self._config.lost_turn)).all())
+            self.lost = bool(((away > c.lost) | (turned > c.lost_turn)).all())
+            error = float(max(away.max() / c.astray, turned.max() / c.astray_turn))
+            resigned = resigned and error > 1.0
+            if error > 1.0 and not resigned and first >= begin:
+                if farthest is not None and first > farthest.step + horizon:
+                    farthest, tries = None, 0  # what was tried there has worked; this is another place
+                if farthest is None or (first, -error) > (farthest.step, -farthest.error):
+                    farthest = _Astray(first, error, self._mark(), dict(marks), self.lost)
+                if left > 0 and tries < c.retries_each:
+                    left, tries = left - 1, tries + 1
+                    first = max(begin, first - tries * horizon // k * k)
+                    self._go_to(marks[first])
+                    continue
+                self._go_to(farthest.mark)
+                marks, stop, self.lost, resigned = farthest.marks, min(farthest.step + k, n_steps), farthest.lost, True
+                farthest, tries = None, 0
             if self.lost:
                 break
+            first = stop
         return self.targets(self._wrist, self._fingers, 0, n_steps)
+
+    def _mark(self) -> _Mark:
+        return _Mark(self.ensemble.state(), self._wrist.copy(), self._fingers.copy())
+
+    def _go_to(self, mark: _Mark) -> None:
+        self.ensemble.set_state(mark.state)
+        self._wrist, self._fingers = mark.wrist.copy(), mark.fingers.copy()
 
     def _first_stage(self) -> int:
         """First step at which sampling begins, a multiple of the knot interval."""
         touching = np.flatnonzero(self._baseline.weights.max(axis=1) > 0.5) if self._baseline.weights.size else np.zeros(1, dtype=int)
         first = int(touching[0]) if len(touching) else 0
-        return max(0, first - self._config.margin) // self._knot * self._knot
+        return max(0, first - self._config.margin) // self._config.knot * self._config.knot
 
     def _improve(self, first: int, last: int) -> None:
         """Sample the knots that act from ``first`` to ``last``, and on no earlier step, and move them to what tracks best.

@@ -65,7 +65,7 @@ def balls(hand: HandSpec) -> Balls:
         finger = _finger(body, parents, hand.palm_body)
         if finger is None:
             continue
-        mine = np.array([n == body for n in names])
+        mine = np.array([n == body for n in names]) & (radii > 0.0)
         for centre, radius in _fill(offsets[mine], radii[mine]):
             bodies.append(body)
             centres.append(centre)
