@@ -45,7 +45,13 @@ class MineConfig:
     tall things are knocked over by the whole offsets before anything is learnt."""
     noise: float = 0.5
     """Noise of hardening relative to that of the search."""
-    budget: int = 250_000
+    refinements: int = 2
+    """Iterations per stage of hardening: it begins near what it seeks."""
+    good: float = 0.025
+    """Hardening leaves a stage as it is where every member keeps the object within this distance of its reference, m, ..."""
+    good_turn: float = 0.25
+    """... and within this angle, rad: members whose object began elsewhere cannot have it nearer, and need no help."""
+    budget: int = 300_000
     """No attempt begins after this many simulated control steps."""
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
@@ -54,13 +60,14 @@ class MineConfig:
         """Refuse spreads that are negative or not finite, no grasp, no budget, and fewer threads than none."""
         if not all(0.0 <= s < float("inf") for s in self.spreads):
             raise InputError(f"mining: spreads is {self.spreads}.", remedy="give factors of 0 or more, usually 0.7 to 1.")
-        for field in ("grasps", "budget"):
+        for field in ("grasps", "refinements", "budget"):
             if getattr(self, field) < 1:
                 raise InputError(f"mining: {field} is {getattr(self, field)}.", remedy="give at least 1.")
         if not self.search:
             raise InputError("mining: search is empty.", remedy="give at least the nominal world.")
-        if not 0.0 < self.noise < float("inf"):
-            raise InputError(f"mining: noise is {self.noise}.", remedy="give a positive factor, usually 0.5.")
+        for field in ("noise", "good", "good_turn"):
+            if not 0.0 < getattr(self, field) < float("inf"):
+                raise InputError(f"mining: {field} is {getattr(self, field)}.", remedy="give a positive number; `dextrack mine --help` shows the usual one.")
         if self.threads < 0:
             raise InputError(f"mining: threads is {self.threads}.", remedy="give a number of threads, or 0 for all cores.")
 
@@ -138,7 +145,8 @@ class _Work:
         sampling = dataclasses.replace(self._config.sampling, members=members)
         if start is not None:
             # Members drift apart for good in hardening: going back does not bring them together, and costs what the search did.
-            sampling = dataclasses.replace(sampling, noise=self._config.noise, retries=0)
+            c = self._config
+            sampling = dataclasses.replace(sampling, noise=c.noise, iterations=c.refinements, good=c.good, good_turn=c.good_turn, retries=0)
         baseline = make_baseline(guide, self._scene, sampling.force)
         tracker = SamplingTracker(guide, self._scene, baseline, self._distance, sampling, self._seed + number, self._config.threads, start)
         tell = None if self._progress is None else functools.partial(self._progress, number)

@@ -21,7 +21,7 @@ from dextrack.sim import Physics, build_scene
 from tests import synthetic
 
 HAND = load_hand("leap_right")
-STURDY, MARGINAL, SLIPPERY = 1.5, 0.17, 0.1
+STURDY, MARGINAL, SLIPPERY = 1.5, 0.13, 0.09
 """Frictions of the box at which the grasp holds in every perturbed world, in the nominal one, and in none."""
 
 

@@ -42,9 +42,9 @@ def test_mass_and_inertia_are_scaled(scene: TwinScene, box: ObjectSpec) -> None:
 
 def test_gains_are_scaled_and_torque_is_the_motor_s(scene: TwinScene) -> None:
     fingers = scene.finger_actuators
-    np.testing.assert_allclose(scene.model.actuator_gainprm[fingers, 0], 20.0 * 0.8)
-    np.testing.assert_allclose(scene.model.actuator_biasprm[fingers, 1], -20.0 * 0.8)
-    np.testing.assert_allclose(scene.model.actuator_biasprm[fingers, 2], -1.0 * 0.8)
+    np.testing.assert_allclose(scene.model.actuator_gainprm[fingers, 0], 5.0 * 0.8)
+    np.testing.assert_allclose(scene.model.actuator_biasprm[fingers, 1], -5.0 * 0.8)
+    np.testing.assert_allclose(scene.model.actuator_biasprm[fingers, 2], -0.25 * 0.8)
     np.testing.assert_allclose(scene.model.actuator_forcerange[fingers], np.tile([-0.26, 0.26], (16, 1)))
 
 
@@ -52,7 +52,7 @@ def test_zero_mismatch_is_mining_s_physics(cell: CellConfig, hand: HandSpec, box
     model = (scene := build_twin_scene(cell, hand, box, Mismatch.none())).model
     assert model.body_mass[scene.object_body] == pytest.approx(0.1)
     np.testing.assert_allclose(model.geom_friction[scene.object_geoms, 0], 0.8)
-    np.testing.assert_allclose(model.actuator_gainprm[scene.finger_actuators, 0], 20.0)
+    np.testing.assert_allclose(model.actuator_gainprm[scene.finger_actuators, 0], 5.0)
     np.testing.assert_allclose(model.body_gravcomp[scene.palm_body], 1.0)
 
 
