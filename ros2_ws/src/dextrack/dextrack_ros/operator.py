@@ -31,6 +31,7 @@ _TRANSITION_S = 30.0
 """Seconds that a node may take to configure: building simulators takes a while on a busy machine."""
 _ANSWER_S = 5.0
 _READY_S = 10.0
+_PATIENCE_S = 2.0
 _SLACK_S = 10.0
 """A run may take this much longer than its reference: a busy machine is slow before it is late."""
 _SILENCE_S = 2.0
@@ -137,6 +138,23 @@ class Operator:
             raise RefusedError(f"supervisor: {answer.message}", remedy="repair that, and ask again.")
         return str(answer.message)
 
+    def _insist(self, service: str) -> None:
+        """Ask for ``service``, and again for a moment where that is refused: a machine that stalled once makes every sensor stale, and nothing moves yet.
+
+        Raises:
+            RefusedError: it is still refused after ``_PATIENCE_S``.
+            DriverError: the supervisor did not answer.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                self.request(service)
+                return
+            except RefusedError:
+                if time.monotonic() > deadline:
+                    raise
+            self.lifecycle.spin_until(lambda: False, 0.2)
+
     def run_trial(self, timeout_s: float) -> TrialOutcome:
         """Approach, run, and wait for the end; ``timeout_s`` bounds the run.
 
@@ -145,7 +163,7 @@ class Operator:
         """
         for service, goal in (("approach", State.READY), ("run", State.HOLD)):
             try:
-                self.request(service)
+                self._insist(service)
             except RefusedError as error:
                 return self._outcome("refused", error.what)
             self._say(f"{service} …")
