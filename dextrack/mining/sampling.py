@@ -90,8 +90,9 @@ class SamplingConfig:
                 remedy = f"give at least {least}; `dextrack mine --help` shows the usual values."
                 raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
         scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "noise", "force", "squeeze_first", "squeeze_most", "margin")
-        for field in (*scales, "lost", "lost_turn", "good", "good_turn", "temperature"):
-            if not 0.0 <= getattr(self, field) < float("inf") or (field == "temperature" and self.temperature == 0.0):
+        divisors = ("temperature", "astray", "astray_turn")
+        for field in (*scales, "lost", "lost_turn", "good", "good_turn", "retries", "retries_each", *divisors):
+            if not 0.0 <= getattr(self, field) < float("inf") or (field in divisors and getattr(self, field) == 0.0):
                 remedy = "give a positive number; `dextrack mine --help` shows the usual values."
                 raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
 
@@ -112,9 +113,7 @@ class _Mark:
 
     state: Floats
     """Physics states of the members, (E, D)."""
-    wrist: Floats
-    fingers: Floats
-    """Knots, as in ``Knots``."""
+    knots: Knots
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,13 +196,7 @@ class SamplingTracker:
             marks[first] = self._mark()
             if first >= begin:
                 self._improve(first, min(first + horizon, n_steps))
-            stop = min(first + k, n_steps)
-            qpos, _ = self.ensemble.advance(self.targets(self._wrist, self._fingers, first, stop))
-            away, turned = (e[:, -1] for e in self._cost.object_errors(qpos, first))
-            if progress:
-                progress(stop / n_steps, float(away.max()))
-            self.lost = bool(((away > c.lost) | (turned > c.lost_turn)).all())
-            error = float(max(away.max() / c.astray, turned.max() / c.astray_turn))
+            error = self._execute(first, progress)
             resigned = resigned and error > 1.0
             if error > 1.0 and not resigned and first >= begin:
                 if farthest is not None and first > farthest.step + horizon:
@@ -216,19 +209,29 @@ class SamplingTracker:
                     self._go_to(marks[first])
                     continue
                 self._go_to(farthest.mark)
-                marks, stop, self.lost, resigned = farthest.marks, min(farthest.step + k, n_steps), farthest.lost, True
+                first, marks, self.lost, resigned = farthest.step, farthest.marks, farthest.lost, True
                 farthest, tries = None, 0
             if self.lost:
                 break
-            first = stop
+            first += k
         return self.targets(self._wrist, self._fingers, 0, n_steps)
 
+    def _execute(self, first: int, progress: Callable[[float, float], None] | None) -> float:
+        """Execute the stage that begins at ``first`` in every member; how far the worst is off after it, where more than 1 is astray."""
+        c, stop = self._config, min(first + self._config.knot, self._reference.n_steps)
+        qpos, _ = self.ensemble.advance(self.targets(self._wrist, self._fingers, first, stop))
+        away, turned = (e[:, -1] for e in self._cost.object_errors(qpos, first))
+        self.lost = bool(((away > c.lost) | (turned > c.lost_turn)).all())
+        if progress:
+            progress(stop / self._reference.n_steps, float(away.max()))
+        return float(max(away.max() / c.astray, turned.max() / c.astray_turn))
+
     def _mark(self) -> _Mark:
-        return _Mark(self.ensemble.state(), self._wrist.copy(), self._fingers.copy())
+        return _Mark(self.ensemble.state(), Knots(self._wrist.copy(), self._fingers.copy()))
 
     def _go_to(self, mark: _Mark) -> None:
         self.ensemble.set_state(mark.state)
-        self._wrist, self._fingers = mark.wrist.copy(), mark.fingers.copy()
+        self._wrist, self._fingers = mark.knots.wrist.copy(), mark.knots.fingers.copy()
 
     def _first_stage(self) -> int:
         """First step at which sampling begins, a multiple of the knot interval."""

@@ -193,6 +193,8 @@ def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
         (lambda: MineConfig(noise=0.0), "noise"),
         (lambda: MineConfig(good=0.0), "good"),
         (lambda: MineConfig(refinements=0), "refinements"),
+        (lambda: SamplingConfig(astray=0.0), "astray"),
+        (lambda: SamplingConfig(retries=-1), "retries"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(make: Callable[[], object], field: str) -> None:
