@@ -62,7 +62,7 @@ def test_retargeting_and_steps_of_the_environment(hand: HandSpec) -> None:
 
 
 def test_a_step_of_a_finger_joint_is_quick_and_does_not_overshoot(hand: HandSpec) -> None:
-    """kp 20 and kv 1 make an overdamped joint that closes 63 % of a step in kv / kp = 50 ms, on any of these fingers."""
+    """kp 5 and kv 0.25 make an overdamped joint that closes 63 % of a step in kv / kp = 50 ms, on any of these fingers."""
     scene = build_scene(hand, IDENTITY, table=False)
     start = np.concatenate([[0.0, 0.0, 0.3, 0.0, 0.0, 0.0], hand.rest])
     for i in range(6, hand.dof):
