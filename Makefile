@@ -18,6 +18,8 @@ APT_STAMP := $(VENV)/.apt-checked
 
 # ARGS goes to the verb: make track ARGS="--help"
 ARGS ?=
+# NAME chooses a benchmark.
+NAME ?=
 # SKIP_APT=1 leaves the system's packages to you.
 SKIP_APT ?=
 # SLOW=1 also runs the tests that take more than a few seconds.
@@ -41,8 +43,9 @@ lint: setup  ## check style and types (layers, Python 3.8 chain and file sizes a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: setup  ## run the benchmarks of tests/bench
-	for file in tests/bench/*.py; do echo "$$file"; $(BIN)/python "$$file"; done
+bench: setup  ## run one of tests/bench: make bench NAME=env_overhead ARGS="--help"; without NAME, list them
+	@[ -n "$(NAME)" ] || { for file in $$(grep -l __main__ tests/bench/*.py); do echo "$$(basename $$file .py): $$(sed -n '1s/"""//gp' $$file)"; done; }
+	@[ -z "$(NAME)" ] || $(BIN)/python "tests/bench/$(NAME).py" $(ARGS)
 
 clean:  ## remove .venv, caches and builds; runs/ and data sets stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -164,7 +164,7 @@ def prepare(recording: Recording, obj: ObjectSpec, hand: HandSpec, config: Retar
         raise InputError(f"retargeting: seed is {seed}.", remedy="give a seed of 0 or more.")
     if recording.side != hand.side:
         why = f"recording {recording.name}: it is of a {recording.side} hand, {hand.name} is a {hand.side} one."
-        raise RefusedError(why, remedy="choose a hand of that side.")
+        raise RefusedError(why, remedy="choose a hand of that side, or take the mirror image with --mirror.")
     motion = resample(recording, CONTROL_PERIOD, config.speed_limit, config.acceleration_limit)
     begins = departure(motion.object_position_w, motion.object_quaternion_w)
     prepared = _pose(pause(motion, begins, config.dwell, CONTROL_PERIOD), obj, hand, config, seed)

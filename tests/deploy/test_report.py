@@ -198,6 +198,13 @@ def test_an_empty_folder_has_a_report_and_a_missing_one_is_refused(tmp_path: Pat
         write_report(tmp_path / "nowhere")
 
 
+def test_the_verb_writes_nothing_into_a_folder_that_is_no_trials(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="no trial folder"):
+        main([str(tmp_path)])
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def test_the_outcome_that_the_caller_knows_counts(made_trial, no_pictures: None) -> None:
     value = write_report(made_trial.write(), TrialOutcome("interrupted", "Ctrl-C", 3, 120))
     assert value["verdict"]["passed"] is False

@@ -8,8 +8,12 @@ from typing import Annotated
 
 import tyro
 
+from dextrack.errors import InputError
 from dextrack.files import write_json
 from dextrack_deploy.report import write_report
+
+TRIAL_FILES = ("task.json", "twin.json", "events.jsonl", "trial.mcap")
+"""A trial folder has at least one of these, however early the trial ended."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +27,16 @@ class Report:
 
 
 def main(args: list[str]) -> int:
-    """Run the verb; returns 0 once the report is written, also that of a failed trial."""
+    """Run the verb; returns 0 once the report is written, also that of a failed trial.
+
+    Raises:
+        InputError: there is no such folder, or nothing in it is a trial's.
+    """
     asked = tyro.cli(Report, args=args, prog="dextrack report", description=__doc__)
+    if asked.folder.is_dir() and not any((asked.folder / name).exists() for name in TRIAL_FILES):
+        raise InputError(
+            f"{asked.folder}: this is no trial folder: it has none of {', '.join(TRIAL_FILES)}.", remedy="give a folder that `dextrack track` wrote."
+        )
     value = write_report(asked.folder)
     if asked.json is not None:
         write_json(asked.json, value)
