@@ -14,6 +14,7 @@ from dextrack.errors import DexTrackError, InputError
 VERBS: dict[str, tuple[str, str]] = {
     "data": ("dextrack.cli.data", "fetch a data set, or check what is installed"),
     "retarget": ("dextrack.cli.retarget", "turn a recording into a reference, with its diagnosis"),
+    "predict": ("dextrack.cli.predict", "say what mining will make of references: odds, and what speaks against each"),
     "mine": ("dextrack.cli.mine", "find a demonstration that tracks a reference, with its verdict"),
     "evaluate": ("dextrack.cli.evaluate", "report what mining achieved, what failed and why, with pictures"),
     "export": ("dextrack.cli.export", "write demonstrations as a LeRobotDataset v3, or as the files of the DexTrack authors' release"),

@@ -17,10 +17,12 @@ from dextrack.cli import EXIT_INTERRUPTED
 from dextrack.cli.campaign import Screen, summary, table
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.errors import InputError
+from dextrack.errors import InputError, SimulationError
 from dextrack.files import require_writable, write_json
 from dextrack.mining import campaign, ledger, tasks
 from dextrack.mining.mine import MineConfig, mine
+from dextrack.mining.prediction import predict
+from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
 
@@ -142,6 +144,7 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
     found = None if options.force else campaign.stored(options.out, f"{reference.name}@{reference.hand_name}", inputs)
     if found is not None:
         return found, False
+    console.print(f"prediction: {_foretold(reference, obj)}", highlight=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[error]}"))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(f"mine {reference.name}", total=1.0, error="")
@@ -155,6 +158,13 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
     p = demonstration.provenance
     console.print(f"mined {reference.name} in {p['seconds']:.0f} s and {p['control_steps'] / 1e3:.0f} thousand control steps")
     return demonstration, True
+
+
+def _foretold(reference: Reference, obj: ObjectSpec) -> str:
+    try:
+        return predict(reference, obj).text
+    except SimulationError as error:
+        return f"none, for its rehearsal failed: {error.what}"
 
 
 def show(console: Console, demonstration: Demonstration) -> None:
