@@ -51,7 +51,8 @@ def main(args: list[str]) -> int:
     rows.sort(key=lambda row: -row.get("passed", -1.0))
     console.print(_table(rows))
     expected = [sum(row.get(k, 0.0) for row in rows) for k in ("tracked", "passed")]
-    console.print(f"{len(rows)} task{'s' * (len(rows) != 1)}: expected are {expected[0]:.0f} lifted within 20 degrees, and {expected[1]:.0f} that pass the whole verdict", highlight=False, soft_wrap=True)
+    counts = f"{expected[0]:.0f} lifted within 20 degrees, {expected[1]:.0f} that pass the whole verdict"
+    console.print(f"{len(rows)} task{'s' * (len(rows) != 1)}: expected are {counts}", highlight=False, soft_wrap=True)
     if options.json is not None:
         write_json(options.json, rows)
     return 1 if any("fault" in row for row in rows) else 0
