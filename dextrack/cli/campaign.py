@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,6 +19,11 @@ from dextrack.mining.ledger import Row
 from dextrack.mining.tasks import Task
 
 PARTS = ("lifted", "held", "clean", "robust")
+
+
+def off(error: float) -> str:
+    """How far mining has the object off, m; not a number while grasps are tried out."""
+    return f"object {1e2 * error:.1f} cm off in the worst world" if math.isfinite(error) else "trying grasps"
 
 
 class Estimate:
@@ -106,8 +112,8 @@ class Screen:
             self._line(event.worker, description=f"  {event.job.name}", completed=0, note="", started=True)
         elif isinstance(event, workers.Told):
             self._estimate.told(event.job.name, event.attempt, event.done)
-            note = f"attempt {event.attempt + 1}, " if event.attempt else ""
-            note += f"object {1e2 * event.error:.1f} cm off in the worst world" if self._phase == "mine" else ""
+            note = f"attempt {event.attempt}, " if event.attempt else ""
+            note += off(event.error) if self._phase == "mine" else ""
             self._line(event.worker, completed=round(100 * event.done), note=note)
         elif isinstance(event, workers.Ended):
             self._estimate.ended(event.job.name, event.seconds, event.again)

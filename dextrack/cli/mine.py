@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from dextrack.cli import EXIT_INTERRUPTED
-from dextrack.cli.campaign import Screen, summary, table
+from dextrack.cli.campaign import Screen, off, summary, table
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, SimulationError
@@ -150,8 +150,8 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
         task = bar.add_task(f"mine {reference.name}", total=1.0, error="")
 
         def tell(attempt: int, done: float, error: float) -> None:
-            name = f"mine {reference.name}" + (f", attempt {attempt + 1}" if attempt else "")
-            bar.update(task, description=name, completed=done, error=f"object {1e2 * error:.1f} cm off in the worst world")
+            name = f"mine {reference.name}" + (f", attempt {attempt}" if attempt else "")
+            bar.update(task, description=name, completed=done, error=off(error))
 
         demonstration = campaign.marked(mine(reference, obj, options.settings, options.seed, tell), inputs)
     store.save(options.out, demonstration, replace=True)

@@ -1,47 +1,66 @@
 """Other grasps for a reference: where its own slips, the same motion may hold with other contact points.
 
-Each is a way of weighing the nearness to the human's fingertips against opposition and against grasping near the centre of mass.
+Each is drawn: which of the person's fingers take part, how near to the fingertips the pads have to be, how much opposition and the centre of mass count
+against that, how far apart fingers keep. The hand follows the reference until it reaches out.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from dextrack.hands.spec import load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.contacts import ContactConfig
 from dextrack.references.reference import Reference
 
-OTHERS = (
-    {"distance_weight": 0.4, "centre_weight": 2.0},
-    {"distance_weight": 0.05, "centre_weight": 1.5, "reach": 0.05},
-    {"distance_weight": 0.4, "spacing": 0.03},
-)
-"""What differs from the reference's contact plan, one grasp each: nearer to the centre of mass; opposed at almost any price; fingers wide apart."""
+CHOICES = {
+    "distance_weight": (0.05, 0.15, 0.4, 1.0),
+    "centre_weight": (0.5, 1.0, 2.0),
+    "spacing": (0.018, 0.022, 0.026, 0.03),
+    "near": (0.03, 0.06, 0.09),
+    "reach": (0.03, 0.05),
+    "scatter": (0.0, 0.01, 0.02),
+}
+"""What is drawn of a contact plan, each value as likely as the others."""
 ARRIVE = 0.5
 """By this share of the way to the first contact the hand has gone over from the reference to the other grasp."""
 
 
-def other_grasp(reference: Reference, obj: ObjectSpec, number: int) -> Reference | None:
+def drawn(number: int, seed: int) -> dict[str, float]:
+    """Settings of the contact plan of the ``number``-th grasp."""
+    rng = np.random.default_rng([seed, number])
+    return {field: float(rng.choice(values)) for field, values in CHOICES.items()}
+
+
+def other_grasp(
+    reference: Reference, obj: ObjectSpec, number: int, seed: int = 0, last: int | None = None, unlike: Sequence[ArrayLike] = ()
+) -> Reference | None:
     """The ``number``-th grasp for ``reference``: 0 is its own.
 
     Its motion of the object is the reference's; its hand begins at the reference's first state and holds the object elsewhere.
 
+    Args:
+        reference: what is to be tracked.
+        obj: its object.
+        number: of the grasp; the same number and seed give the same grasp.
+        seed: of what is drawn.
+        last: last frame that is wanted; the whole motion when None.
+        unlike: contact points (F, 3), m, of grasps that are known already.
+
     Returns:
-        None where there is no such grasp, or it touches with the same points as the reference.
+        None where fingers find no contact, or one like those of ``unlike``.
     """
     if number == 0:
         return reference
-    if number > len(OTHERS):
-        return None
     # Retargeting imports torch, which most tasks of a campaign's workers never need.
     from dextrack.references.retarget import regrasp
 
-    contact = ContactConfig(**{**reference.provenance.get("config", {}).get("contact", {}), **OTHERS[number - 1]})
-    other = regrasp(reference, obj, load_hand(reference.hand_name), contact)
-    if other is None or other.diagnosis["contact_points_o"] == reference.diagnosis["contact_points_o"]:
+    contact = ContactConfig(**{**reference.provenance.get("config", {}).get("contact", {}), **drawn(number, seed)})
+    other = regrasp(reference, obj, contact, number, last, unlike)
+    if other is None:
         return None
     steps = max(1, int(ARRIVE * max(0, int(reference.diagnosis["onset"]) - contact.early_frames)))
     fade = np.clip(1.0 - np.arange(len(other.hand)) / steps, 0.0, 1.0)[:, None] ** 2

@@ -15,9 +15,8 @@ from dextrack import __version__
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands.spec import load_hand
-from dextrack.mining.baseline import make_baseline
+from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.ensemble import NOMINAL, Member
-from dextrack.mining.grasps import other_grasp
 from dextrack.mining.replays import EVALUATION_SEED, replay, survivals
 from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
 from dextrack.objects.distance import signed_distance
@@ -36,10 +35,12 @@ class MineConfig:
     """The sampling tracker; its members are the worlds to harden against."""
     physics: Physics = Physics()
     """The nominal world."""
+    audition: AuditionConfig = AuditionConfig()
+    """How grasps are tried out before anything is searched."""
     search: tuple[Member, ...] = (NOMINAL,)
     """Worlds of the search for a grasp. In one alone long motions are tracked to their end; hardening comes after."""
-    grasps: int = 3
-    """Grasps tried, the reference's own first, until a verdict passes; the best result is kept."""
+    grasps: int = 2
+    """Grasps searched with where none passed its audition, those that carried the object farthest first; the best result is kept."""
     spreads: tuple[float, ...] = (0.7,)
     """Where a search did the task, its grasp is hardened against the members once per spread, which multiplies their offsets:
     tall things are knocked over by the whole offsets before anything is learnt."""
@@ -52,7 +53,7 @@ class MineConfig:
     good_turn: float = 0.25
     """... and within this angle, rad: members whose object began elsewhere cannot have it nearer, and need no help."""
     budget: int = 300_000
-    """No attempt begins after this many simulated control steps."""
+    """No search begins after this many simulated control steps of searches."""
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
 
@@ -73,11 +74,11 @@ class MineConfig:
 
 
 Progress = Callable[[int, float, float], None]
-"""Called with (attempt, fraction done, object position error of the worst member, m)."""
+"""Called with (attempt, fraction done, object position error of the worst member, m); attempt 0 are the auditions, whose error is not a number."""
 
 
 def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None, seed: int = 0, progress: Progress | None = None) -> Demonstration:
-    """Solve the tracking task of ``reference`` and ``obj`` by sampling: search where the object lies as recorded, then harden against others.
+    """Solve the tracking task of ``reference`` and ``obj``: try grasps out, and where none does it alone, search and then harden against other worlds.
 
     Args:
         reference: what to track.
@@ -95,18 +96,11 @@ def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None
     config = config or MineConfig()
     _refuse_mismatch(reference, obj, seed)
     work = _Work(reference, obj, config, seed, progress)
-    for grasp in range(config.grasps):
-        guide = other_grasp(reference, obj, grasp)
-        if guide is None:
-            continue
-        found, knots = work.attempt(guide, grasp, config.search)
-        if found.verdict["lifts_and_holds"]:
-            for spread in config.spreads:
-                if work.finished:
-                    break
-                _, knots = work.attempt(guide, grasp, tuple(m.spread(spread) for m in config.sampling.members), knots)
+    work.audition()
+    for tried in work.best_grasps():
         if work.finished:
             break
+        work.search(tried)
     return work.result()
 
 
@@ -130,6 +124,10 @@ class _Work:
         self._began = time.monotonic()
         self._scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
         self._distance = signed_distance(obj)
+        members, force = config.sampling.members, config.sampling.force
+        self._auditions = Auditions(reference, obj, self._scene, members, config.audition, force, seed, config.threads)
+        self._tried: list[Tried] = []
+        self._lifted: set[int] = set()
         self._attempts: list[dict[str, Any]] = []
         self._best: Demonstration | None = None
 
@@ -139,35 +137,64 @@ class _Work:
         spent = sum(a["control_steps"] for a in self._attempts)
         return (self._best is not None and bool(self._best.verdict["passed"])) or bool(spent >= self._config.budget)
 
-    def attempt(self, guide: Reference, grasp: int, members: tuple[Member, ...], start: Knots | None = None) -> tuple[Demonstration, Knots]:
-        """Track with the grasp of ``guide`` against ``members``, from ``start`` where there is one; the result and its knots."""
-        number, began = len(self._attempts), time.monotonic()
-        sampling = dataclasses.replace(self._config.sampling, members=members)
-        if start is not None:
+    def audition(self) -> None:
+        """Try grasps out, judge those that carry the object all the way in the nominal world, and stop when one passes."""
+        for tried in self._auditions.run(self._tell_auditions):
+            self._tried.append(tried)
+            if tried.nominal == 1.0:
+                self._replay(tried)
+            if self.finished:
+                break
+
+    def _tell_auditions(self, done: float) -> None:
+        if self._progress is not None:
+            self._progress(0, done, float("nan"))
+
+    def best_grasps(self) -> list[Tried]:
+        """The grasps to search with, best first: those whose replay lifted and held, then those that carried the object farthest."""
+        ranked = sorted(self._tried, key=lambda t: (t.number not in self._lifted, -t.carried, t.number))
+        return ranked[: self._config.grasps]
+
+    def _replay(self, tried: Tried) -> None:
+        """Judge the grasp with its constant squeeze as it is."""
+        began = time.monotonic()
+        targets = np.clip(tried.targets, *self._scene.hand.limits())
+        attempt = {"grasp": tried.number, "members": 0, "seed": self._seed, "lost": False, "control_steps": 0, "physics_seconds": 0.0}
+        if self._judge(targets, began, attempt).verdict["lifts_and_holds"]:
+            self._lifted.add(tried.number)
+
+    def search(self, tried: Tried) -> None:
+        """Search in the nominal world, unless the replay did already, then harden."""
+        knots, lifts = None, tried.number in self._lifted
+        if not lifts:
+            lifts, knots = self._attempt(tried, self._config.search, None, hardening=False)
+        for spread in self._config.spreads if lifts else ():
+            if self.finished:
+                break
+            _, knots = self._attempt(tried, tuple(m.spread(spread) for m in self._config.sampling.members), knots, hardening=True)
+
+    def _attempt(self, tried: Tried, members: tuple[Member, ...], start: Knots | None, hardening: bool) -> tuple[bool, Knots]:
+        """Track with a grasp against ``members``, from ``start`` where there is one; whether that lifts and holds, and its knots."""
+        number, began, c = len(self._attempts), time.monotonic(), self._config
+        sampling = dataclasses.replace(c.sampling, members=members, squeeze_first=min(tried.squeeze, c.sampling.squeeze_most))
+        if hardening:
             # Members drift apart for good in hardening: going back does not bring them together, and costs what the search did.
-            c = self._config
             sampling = dataclasses.replace(sampling, noise=c.noise, iterations=c.refinements, good=c.good, good_turn=c.good_turn, retries=0)
-        baseline = make_baseline(guide, self._scene, sampling.force)
-        tracker = SamplingTracker(guide, self._scene, baseline, self._distance, sampling, self._seed + number, self._config.threads, start)
-        tell = None if self._progress is None else functools.partial(self._progress, number)
-        targets = tracker.solve(tell)
+        seed = self._seed + number
+        tracker = SamplingTracker(tried.guide, self._scene, tried.baseline, self._distance, sampling, seed, c.threads, start)
+        targets = tracker.solve(None if self._progress is None else functools.partial(self._progress, number + 1))
+        cost = {"control_steps": tracker.ensemble.steps, "physics_seconds": tracker.ensemble.physics_seconds}
+        found = self._judge(targets, began, {"grasp": tried.number, "members": len(members), "seed": seed, "lost": tracker.lost, **cost})
+        return bool(found.verdict["lifts_and_holds"]), tracker.knots
+
+    def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> Demonstration:
+        """Judge an attempt, keep its record, and the demonstration if it is the best."""
         found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads)
-        self._attempts.append(
-            {
-                "grasp": grasp,
-                "members": len(members),
-                "seed": self._seed + number,
-                "lost": tracker.lost,
-                "lifts_and_holds": found.verdict["lifts_and_holds"],
-                "survived": found.verdict["robust"]["numbers"]["survived"],
-                "control_steps": tracker.ensemble.steps,
-                "physics_seconds": tracker.ensemble.physics_seconds,
-                "seconds": time.monotonic() - began,
-            }
-        )
+        outcome = {"lifts_and_holds": found.verdict["lifts_and_holds"], "survived": found.verdict["robust"]["numbers"]["survived"]}
+        self._attempts.append({**attempt, **outcome, "seconds": time.monotonic() - began})
         if self._best is None or _rank(found) > _rank(self._best):
-            self._best = dataclasses.replace(found, provenance={**found.provenance, "attempt": number})
-        return found, tracker.knots
+            self._best = dataclasses.replace(found, provenance={**found.provenance, "attempt": len(self._attempts) - 1})
+        return found
 
     def result(self) -> Demonstration:
         """The best demonstration, with the cost of all attempts."""
@@ -179,9 +206,10 @@ class _Work:
                 "tracker": "sampling",
                 "config": dataclasses.asdict(dataclasses.replace(self._config, threads=0)),
                 "seed": self._seed,
+                "auditions": {"first": list(self._auditions.first.items()), "whole": list(self._auditions.whole.items())},
                 "attempts": self._attempts,
-                "control_steps": sum(a["control_steps"] for a in self._attempts),
-                "physics_seconds": sum(a["physics_seconds"] for a in self._attempts),
+                "control_steps": self._auditions.steps + sum(a["control_steps"] for a in self._attempts),
+                "physics_seconds": self._auditions.physics_seconds + sum(a["physics_seconds"] for a in self._attempts),
                 "seconds": time.monotonic() - self._began,
             },
         )

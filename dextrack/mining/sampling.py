@@ -65,7 +65,7 @@ class SamplingConfig:
     """Pad force of the thumb at a squeeze gain of 1, N."""
     squeeze_first: float = 2.0
     """Squeeze gain that sampling starts from."""
-    squeeze_most: float = 4.0
+    squeeze_most: float = 6.0
     """Largest squeeze gain."""
     margin: int = 24
     """Control steps before the first contact at which sampling begins; until then the baseline is executed."""

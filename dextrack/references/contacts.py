@@ -40,6 +40,8 @@ class ContactConfig:
     """Weight of (distance of the thumb-finger axis from the centre of mass / 3 cm) squared."""
     spacing: float = 0.03
     """Least distance between contact points of neighbouring fingers, m."""
+    scatter: float = 0.0
+    """Standard deviation by which the human fingertips are displaced before points are chosen near them, m: other grasps for the same motion."""
     early_frames: int = 18
     """Fingers are in place this many control steps before the object moves."""
     ramp_frames: int = 12
@@ -118,7 +120,7 @@ def plan_contacts(
         quaternion_w: (N + 1, 4), wxyz.
         lowest: height of the object's lowest point, (N + 1,), m.
         config: weights.
-        seed: of the surface samples.
+        seed: of the surface samples, and of the scatter.
 
     Returns:
         The plan; its ``fingers`` is empty when the human does not touch.
@@ -140,7 +142,9 @@ def plan_contacts(
     clear = (resting + radius * normals_w)[:, 2] > radius + 0.001
     if clear.sum() > 50:
         candidates = (candidates[0][clear], candidates[1][clear])
-    points, normals, opposition = _oppose(candidates, {f: np.median(tips[f], axis=0) for f in fingers}, _centre(obj), config)
+    rng = np.random.default_rng(seed)
+    wanted = {f: np.median(tips[f], axis=0) + config.scatter * rng.normal(size=3) for f in fingers}
+    points, normals, opposition = _oppose(candidates, wanted, _centre(obj), config)
     used = tuple(points)
     return ContactPlan(
         fingers=used,

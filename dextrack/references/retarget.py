@@ -7,15 +7,15 @@ smooth, within limits. A second-order solver minimises it, or the paper's L-BFGS
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dextrack import __version__, rotations
 from dextrack.errors import InputError, RefusedError
-from dextrack.hands.spec import KEYPOINTS, HandSpec
+from dextrack.hands.spec import KEYPOINTS, HandSpec, load_hand
 from dextrack.objects.distance import SignedDistance, signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references import gauss_newton, lbfgs
@@ -31,6 +31,8 @@ Floats = NDArray[np.float64]
 
 SOLVERS = {"gauss-newton": 40, "lbfgs": 250}
 """Solvers and their default iterations."""
+SAME_POINT = 0.003
+"""Contact points nearer to each other than this are the same, m."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Prepared:
     """Where the fingers touch."""
     problem: Problem
     """What the solver minimises."""
-    guesses: tuple[Floats, Floats]
+    guesses: tuple[Floats, ...]
     """Where it may begin, (N + 1, dof) each."""
 
 
@@ -129,26 +131,42 @@ def retarget(
     )
 
 
-def regrasp(reference: Reference, obj: ObjectSpec, hand: HandSpec, contact: ContactConfig) -> Reference | None:
-    """Retarget the motion of ``reference`` again, with contacts that ``contact`` chooses.
+def regrasp(
+    reference: Reference, obj: ObjectSpec, contact: ContactConfig, seed: int = 0, last: int | None = None, unlike: Sequence[ArrayLike] = ()
+) -> Reference | None:
+    """Retarget the motion of ``reference`` again, beginning from its hand, with contacts that ``contact`` chooses.
+
+    Args:
+        reference: whose object motion, time scale and base frame are kept.
+        obj: its object.
+        contact: how contact points are chosen.
+        seed: of that choice.
+        last: last frame that is wanted, for a quick look; the whole motion when None.
+        unlike: contact points (F, 3), m, that are known already.
 
     Returns:
-        A reference with the same object motion, time scale and base frame, or None where thumb and finger find no contact.
+        None where thumb and finger find no contact, or one with the points of ``unlike``, each to ``SAME_POINT``.
     """
-    config = RetargetConfig(contact=contact)
-    motion = Resampled(reference.keypoints_w, reference.object_position_w, reference.object_quaternion_w, reference.time_scale)
-    p = _pose(motion, obj, hand, config, int(reference.provenance.get("seed", 0)))
-    if not p.plan.fingers:
+    config, hand = RetargetConfig(contact=contact), load_hand(reference.hand_name)
+    upto = slice(0, None if last is None else last + 1)
+    motion = Resampled(reference.keypoints_w[upto], reference.object_position_w[upto], reference.object_quaternion_w[upto], reference.time_scale)
+    p = _pose(motion, obj, hand, config, seed, reference)
+    if not p.plan.fingers or any(_same_points(p.plan.points_o, np.asarray(points, dtype=np.float64)) for points in unlike):
         return None
     solution = _solve(p, config, None)
-    base = p.problem.base_quaternion_w
     return dataclasses.replace(
         reference,
-        base_quaternion_w=base,
+        keypoints_w=motion.keypoints_w,
+        object_position_w=motion.object_position_w,
+        object_quaternion_w=motion.object_quaternion_w,
         hand=solution.theta,
-        diagnosis=diagnose(hand, base, solution.theta, motion, p.plan, p.distance, obj),
-        provenance={**reference.provenance, "config": dataclasses.asdict(config), "cost": solution.cost},
+        diagnosis=diagnose(hand, reference.base_quaternion_w, solution.theta, motion, p.plan, p.distance, obj),
+        provenance={**reference.provenance, "config": dataclasses.asdict(config), "contact_seed": seed, "cost": solution.cost},
     )
+
+
+def _same_points(one: Floats, other: Floats) -> bool:
+    return one.shape == other.shape and bool((np.linalg.norm(one - other, axis=1) < SAME_POINT).all())
 
 
 def _solve(prepared: Prepared, config: RetargetConfig, progress: Callable[[float], None] | None) -> gauss_newton.Solution:
@@ -172,11 +190,16 @@ def prepare(recording: Recording, obj: ObjectSpec, hand: HandSpec, config: Retar
     return prepared
 
 
-def _pose(motion: Resampled, obj: ObjectSpec, hand: HandSpec, config: RetargetConfig, seed: int) -> Prepared:
+def _pose(motion: Resampled, obj: ObjectSpec, hand: HandSpec, config: RetargetConfig, seed: int, start: Reference | None = None) -> Prepared:
     distance = signed_distance(obj)
     lowest = lowest_points(obj, motion.object_position_w, motion.object_quaternion_w)
     plan = plan_contacts(hand, obj, distance, motion.keypoints_w, motion.object_position_w, motion.object_quaternion_w, lowest, config.contact, seed)
-    base, guesses = first_guesses(motion.keypoints_w, hand)
+    base: Floats
+    guesses: tuple[Floats, ...]
+    if start is None:
+        base, guesses = first_guesses(motion.keypoints_w, hand)
+    else:
+        base, guesses = start.base_quaternion_w, (start.hand[: len(motion.keypoints_w)],)
     return Prepared(motion, distance, plan, _problem(hand, base, distance, motion, plan, config), guesses)
 
 

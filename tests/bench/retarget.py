@@ -9,7 +9,7 @@ for the machine may be busy, without building models and distance fields; that o
     pip install -c constraints.txt -e '.[robot,bench]'
     python tests/bench/retarget.py KEYPOINTS.npz [--limit N] [--paper-every 8] [--rate 30]
 
-Writes tests/bench/results/retarget.json.
+Writes tests/bench/results/retarget.json: (a) under ``bare_hand``, (b) under ``methods``, overall, and ``recordings``, one by one.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def main() -> None:
             "hand": hand.name,
             "definitions": DEFINITIONS,
             "bare_hand": rounded(bare),
-            "myodm": rounded(everything),
+            "methods": rounded(everything),
             "refused": refused,
             "recordings": rounded(rows),
         },

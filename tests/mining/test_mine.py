@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
+from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
+from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.ensemble import MEMBERS, NOMINAL, Ensemble, Member
-from dextrack.mining.grasps import OTHERS, other_grasp
-from dextrack.mining.mine import MineConfig, mine
+from dextrack.mining.mine import MineConfig, demonstrate, mine
 from dextrack.mining.replays import perturbations, replay
 from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
 from dextrack.objects import signed_distance
@@ -22,6 +23,8 @@ from dextrack.references.retarget import RetargetConfig, retarget
 from dextrack.sim import build_scene
 from tests import synthetic
 
+UNHEARD = AuditionConfig(grasps=1, squeezes=(0.0,))
+"""Auditions that nothing passes, so that mining has to search."""
 SMALL = SamplingConfig(samples=16, iterations=2, horizon=24, members=(NOMINAL, Member(friction_scale=0.8, mass_scale=1.2)))
 
 
@@ -34,7 +37,7 @@ def reference() -> Reference:
 def test_mining_lifts_and_holds(reference: Reference) -> None:
     obj = synthetic.box()
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-    found = mine(reference, obj, MineConfig(sampling=SMALL, spreads=(1.0,)))
+    found = mine(reference, obj, MineConfig(sampling=SMALL, audition=UNHEARD, spreads=(1.0,)))
     assert found.verdict["lifted"]["state"] == "passed" and found.verdict["held"]["state"] == "passed"
     assert found.metrics["t_err_m"] < 0.03
     # The stored states are what the stored targets lead to.
@@ -159,25 +162,48 @@ def test_a_solution_that_loses_its_way_goes_back(reference: Reference, retries: 
     assert set(stages) == set(range(stages[0], reference.n_steps, config.knot))
 
 
-def test_another_grasp_keeps_the_object_and_the_first_state(reference: Reference) -> None:
-    obj = synthetic.box()
-    assert other_grasp(reference, obj, 0) is reference
-    assert other_grasp(reference, obj, len(OTHERS) + 1) is None
-    found = [g for g in (other_grasp(reference, obj, k + 1) for k in range(len(OTHERS))) if g is not None]
-    assert found, "the box has more than one grasp"
-    for g in found:
-        assert (g.object_position_w == reference.object_position_w).all() and (g.base_quaternion_w == reference.base_quaternion_w).all()
-        assert g.hand[0] == pytest.approx(reference.hand[0]) and g.diagnosis["contact_points_o"] != reference.diagnosis["contact_points_o"]
-        assert np.abs(g.hand[-1] - reference.hand[-1]).max() > 1e-3
-
-
 def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
-    """A budget of one step allows the first attempt and no other."""
-    found = mine(reference, synthetic.box(), MineConfig(sampling=dataclasses.replace(SMALL, samples=2, iterations=1), budget=1, threads=1))
+    """A budget of one step allows the first search and no other; what was spent on auditions counts too."""
+    sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
+    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, budget=1, threads=1))
     attempts = found.provenance["attempts"]
     assert len(attempts) == 1 and attempts[0]["members"] == 1 and found.provenance["attempt"] == 0
-    assert found.provenance["control_steps"] == attempts[0]["control_steps"] > reference.n_steps
+    assert found.provenance["control_steps"] == attempts[0]["control_steps"] + len(SMALL.members) * reference.n_steps
     assert 0.0 < found.provenance["physics_seconds"] < found.provenance["seconds"]
+
+
+def test_a_grasp_that_does_it_alone_is_not_searched(reference: Reference) -> None:
+    told: list[tuple[int, float, float]] = []
+    obj = dataclasses.replace(synthetic.box(), friction=1.5)
+    reference = dataclasses.replace(reference, provenance={**reference.provenance, "object": obj.digest})
+    found = mine(reference, obj, MineConfig(threads=1), 0, lambda *a: told.append(a))
+    p = found.provenance
+    assert found.verdict["passed"] and [a["members"] for a in p["attempts"]] == [0]
+    number = p["attempts"][0]["grasp"]
+    assert dict(p["auditions"]["whole"])[number] == pytest.approx(1.0, abs=0.05)
+    assert all(attempt == 0 and np.isnan(error) for attempt, _, error in told)
+    again = mine(reference, obj, MineConfig(threads=2))
+    assert (again.targets == found.targets).all()
+
+
+def test_a_grasp_that_lifts_alone_is_hardened_and_others_are_searched(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three that were tried to the end, the one whose replay lifted comes first and is only hardened; then the one that carried farther."""
+    sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
+
+    def run(self: Auditions, progress: object) -> Iterator[Tried]:
+        own = Auditions._to_the_end(self, 0, reference)
+        for number, carried, nominal in ((0, 0.4, 0.4), (1, 0.8, 0.3), (2, 0.6, 1.0)):
+            yield dataclasses.replace(own, number=number, carried=carried, nominal=nominal)
+
+    def judged(*arguments: object, **more: object) -> Demonstration:
+        found = demonstrate(*arguments, **more)  # type: ignore[arg-type]
+        return dataclasses.replace(found, verdict={**found.verdict, "passed": False, "lifts_and_holds": True})
+
+    monkeypatch.setattr(Auditions, "run", run)
+    monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
+    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, threads=1, budget=10**9))
+    done = [(a["grasp"], a["members"]) for a in found.provenance["attempts"]]
+    assert done == [(2, 0), (2, len(SMALL.members)), (1, 1), (1, len(SMALL.members))]
 
 
 @pytest.mark.parametrize(
