@@ -49,6 +49,11 @@ def test_what_passes_comes_first_and_fits_into_80_columns() -> None:
     assert "3 tasks: 2 mined, 1 passed, 2 lifted within 20 deg, 1 refused" in text and "the object [cup] leaps." in text
 
 
+def test_no_distance_is_told_while_grasps_are_tried() -> None:
+    assert campaign.off(0.0123) == "object 1.2 cm off in the worst world"
+    assert campaign.off(float("nan")) == "trying grasps"
+
+
 def test_the_estimate_follows_the_cost_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers, 2 s a step: the rest is packed onto them, longest first."""
     now = [0.0]
