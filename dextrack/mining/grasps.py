@@ -16,12 +16,13 @@ from dextrack.objects.spec import ObjectSpec
 from dextrack.references.contacts import ContactConfig
 from dextrack.references.reference import Reference
 
-CHOICES = {
+CHOICES: dict[str, tuple[float | int, ...]] = {
     "distance_weight": (0.05, 0.15, 0.4, 1.0),
     "centre_weight": (0.5, 1.0, 2.0),
     "spacing": (0.018, 0.022, 0.026, 0.03),
     "near": (0.03, 0.06, 0.09),
     "reach": (0.03, 0.05),
+    "window": (0, 60, 150),
     "scatter": (0.0, 0.01, 0.02),
 }
 """What is drawn of a contact plan, each value as likely as the others."""
@@ -29,10 +30,10 @@ ARRIVE = 0.5
 """By this share of the way to the first contact the hand has gone over from the reference to the other grasp."""
 
 
-def drawn(number: int, seed: int) -> dict[str, float]:
+def drawn(number: int, seed: int) -> dict[str, float | int]:
     """Settings of the contact plan of the ``number``-th grasp."""
     rng = np.random.default_rng([seed, number])
-    return {field: float(rng.choice(values)) for field, values in CHOICES.items()}
+    return {field: rng.choice(values).item() for field, values in CHOICES.items()}
 
 
 def other_grasp(

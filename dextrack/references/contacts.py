@@ -40,6 +40,8 @@ class ContactConfig:
     """Weight of (distance of the thumb-finger axis from the centre of mass / 3 cm) squared."""
     spacing: float = 0.03
     """Least distance between contact points of neighbouring fingers, m."""
+    window: int = 0
+    """Control steps, after the object is first moved, of which the human fingertips are looked at; 0: all in which it is held."""
     scatter: float = 0.0
     """Standard deviation by which the human fingertips are displaced before points are chosen near them, m: other grasps for the same motion."""
     early_frames: int = 18
@@ -127,7 +129,7 @@ def plan_contacts(
     """
     n = len(position_w)
     onset, release = moving_interval(position_w, quaternion_w, lowest, config)
-    held = np.arange(onset, release + 1)
+    held = np.arange(onset, min(release, onset + config.window if config.window else release) + 1)
     empty = ContactPlan((), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((n, 0)), onset, release, 0.0)
     if len(held) == 0:
         return empty

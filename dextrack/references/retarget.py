@@ -77,7 +77,7 @@ class Prepared:
     """Where the fingers touch."""
     problem: Problem
     """What the solver minimises."""
-    guesses: tuple[Floats, ...]
+    guesses: tuple[Floats, Floats]
     """Where it may begin, (N + 1, dof) each."""
 
 
@@ -147,20 +147,23 @@ def regrasp(
     Returns:
         None where thumb and finger find no contact, or one with the points of ``unlike``, each to ``SAME_POINT``.
     """
-    config, hand = RetargetConfig(contact=contact), load_hand(reference.hand_name)
-    upto = slice(0, None if last is None else last + 1)
-    motion = Resampled(reference.keypoints_w[upto], reference.object_position_w[upto], reference.object_quaternion_w[upto], reference.time_scale)
-    p = _pose(motion, obj, hand, config, seed, reference)
-    if not p.plan.fingers or any(_same_points(p.plan.points_o, np.asarray(points, dtype=np.float64)) for points in unlike):
+    config, hand, base = RetargetConfig(contact=contact), load_hand(reference.hand_name), reference.base_quaternion_w
+    whole = Resampled(reference.keypoints_w, reference.object_position_w, reference.object_quaternion_w, reference.time_scale)
+    distance = signed_distance(obj)
+    plan = _plan(whole, obj, hand, distance, config, seed)
+    if not plan.fingers or any(_same_points(plan.points_o, np.asarray(points, dtype=np.float64)) for points in unlike):
         return None
-    solution = _solve(p, config, None)
+    n = reference.n_steps + 1 if last is None else min(last, reference.n_steps) + 1
+    motion = Resampled(whole.keypoints_w[:n], whole.object_position_w[:n], whole.object_quaternion_w[:n], whole.time_scale)
+    plan = dataclasses.replace(plan, weights=plan.weights[:n], release=min(plan.release, n - 1))
+    solution = gauss_newton.solve(_problem(hand, base, distance, motion, plan, config), (reference.hand[:n],), SOLVERS["gauss-newton"])
     return dataclasses.replace(
         reference,
         keypoints_w=motion.keypoints_w,
         object_position_w=motion.object_position_w,
         object_quaternion_w=motion.object_quaternion_w,
         hand=solution.theta,
-        diagnosis=diagnose(hand, reference.base_quaternion_w, solution.theta, motion, p.plan, p.distance, obj),
+        diagnosis=diagnose(hand, base, solution.theta, motion, plan, distance, obj),
         provenance={**reference.provenance, "config": dataclasses.asdict(config), "contact_seed": seed, "cost": solution.cost},
     )
 
@@ -190,17 +193,16 @@ def prepare(recording: Recording, obj: ObjectSpec, hand: HandSpec, config: Retar
     return prepared
 
 
-def _pose(motion: Resampled, obj: ObjectSpec, hand: HandSpec, config: RetargetConfig, seed: int, start: Reference | None = None) -> Prepared:
+def _pose(motion: Resampled, obj: ObjectSpec, hand: HandSpec, config: RetargetConfig, seed: int) -> Prepared:
     distance = signed_distance(obj)
-    lowest = lowest_points(obj, motion.object_position_w, motion.object_quaternion_w)
-    plan = plan_contacts(hand, obj, distance, motion.keypoints_w, motion.object_position_w, motion.object_quaternion_w, lowest, config.contact, seed)
-    base: Floats
-    guesses: tuple[Floats, ...]
-    if start is None:
-        base, guesses = first_guesses(motion.keypoints_w, hand)
-    else:
-        base, guesses = start.base_quaternion_w, (start.hand[: len(motion.keypoints_w)],)
+    plan = _plan(motion, obj, hand, distance, config, seed)
+    base, guesses = first_guesses(motion.keypoints_w, hand)
     return Prepared(motion, distance, plan, _problem(hand, base, distance, motion, plan, config), guesses)
+
+
+def _plan(motion: Resampled, obj: ObjectSpec, hand: HandSpec, distance: SignedDistance, config: RetargetConfig, seed: int) -> ContactPlan:
+    lowest = lowest_points(obj, motion.object_position_w, motion.object_quaternion_w)
+    return plan_contacts(hand, obj, distance, motion.keypoints_w, motion.object_position_w, motion.object_quaternion_w, lowest, config.contact, seed)
 
 
 def _refuse_hopeless(recording: Recording, plan: ContactPlan) -> None:
