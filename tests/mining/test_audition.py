@@ -98,6 +98,19 @@ def test_grasps_differ_and_come_again(reference: Reference) -> None:
         assert not any(one.shape == other.shape and np.abs(one - other).max() < 1e-3 for other in points[:i])
 
 
+def test_a_first_look_has_the_contacts_of_the_whole_motion(reference: Reference) -> None:
+    """The person's fingers wander over the box soon after it is lifted: what is solved for in part is planned for in whole."""
+    obj, onset = synthetic.box(), int(reference.diagnosis["onset"])
+    keypoints = reference.keypoints_w.copy()
+    keypoints[onset + 15 :] += [0.0, 0.012, 0.0]
+    wandering = dataclasses.replace(reference, keypoints_w=keypoints)
+    for number in (1, 2):
+        look, whole = other_grasp(wandering, obj, number, last=onset + 20), other_grasp(wandering, obj, number)
+        assert look is not None and whole is not None and look.n_steps == onset + 20
+        assert look.diagnosis["contact_points_o"] == whole.diagnosis["contact_points_o"]
+        assert look.diagnosis["onset"] == onset and look.diagnosis["release"] <= look.n_steps
+
+
 def test_the_gentlest_of_equal_squeezes_is_taken(reference: Reference) -> None:
     own: Tried = next(auditions(reference, dataclasses.replace(synthetic.box(), friction=1.5), squeezes=(3.0, 2.5, 4.0), spread=0.0).run())
     assert own.carried == pytest.approx(1.0) and own.squeeze == 2.5
