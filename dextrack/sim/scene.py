@@ -6,6 +6,7 @@ The physics settings are measured ones; ``Physics`` names each with its reason. 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Optional, Tuple
 from xml.etree import ElementTree
 
@@ -16,6 +17,10 @@ from numpy.typing import ArrayLike
 from dextrack.errors import InputError
 from dextrack.hands.spec import WRIST_JOINTS, HandSpec
 from dextrack.objects.spec import ObjectSpec
+
+# The engine tells of every diverged world on stderr and in a MUJOCO_LOG.TXT of the current folder. Among thousands of sampled rollouts some diverge, and are
+# dropped where their states are not finite; who wants to see them sets this logger to INFO.
+mujoco.set_mju_user_warning(logging.getLogger("dextrack.sim").info)
 
 OBJECT = "object"
 """Name of the object's body; its free joint is ``object_free``."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
@@ -144,3 +148,25 @@ def test_a_thrown_object_flies_on() -> None:
     for _ in range(6):
         backend.step(away)
     assert backend.state().object_position_w[0, :2] == pytest.approx([0.05, -0.02], abs=1e-6)
+
+
+def test_a_diverged_world_is_told_to_the_log_alone(tmp_path: Path) -> None:
+    """In a process of its own, for the engine's handler and file are the process's; from a thread of a batch as well as from a single step."""
+    code = """
+import logging, sys
+if sys.argv[1:]: logging.basicConfig(format="told: %(message)s"), logging.getLogger("dextrack").setLevel(logging.INFO)
+import mujoco, mujoco.batch
+import dextrack.sim
+model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><body><joint type="slide"/><geom size="0.1"/></body></worldbody></mujoco>')
+data = mujoco.MjData(model)
+data.qvel[:] = 1e20
+mujoco.mj_step(model, data)
+batch = mujoco.batch.Batch(model, 4, 2)
+batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+batch.bind("qvel")[:] = 1e20
+batch.rollout(2)
+"""
+    for arguments, lines in ([], 0), (["loud"], 5):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+        assert done.stdout == "" and done.stderr.count("simulation is unstable") == done.stderr.count("told: ") == lines
+    assert not list(tmp_path.iterdir())
