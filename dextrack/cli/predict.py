@@ -67,9 +67,10 @@ def run(wanted: list[Task], console: Console) -> list[dict[str, Any]]:
     with Progress(*columns, console=console, transient=True) as bar:
         for task in bar.track(wanted, description="predict"):
             row: dict[str, Any] = {"task": task.key}
+            if task.fault:
+                rows.append(row | {"fault": task.fault})
+                continue
             try:
-                if task.fault:
-                    raise InputError(task.fault, remedy="")
                 reference = Reference.load(task.path)
                 row |= predict(reference, find_object(reference, near=task.path)).as_dict()
             except DexTrackError as error:

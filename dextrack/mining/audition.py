@@ -21,6 +21,7 @@ from dextrack.mining.ensemble import Ensemble, Member
 from dextrack.mining.grasps import other_grasp
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
+from dextrack.settings import require
 from dextrack.sim.scene import Scene
 
 Floats = NDArray[np.float64]
@@ -51,14 +52,10 @@ class AuditionConfig:
 
     def __post_init__(self) -> None:
         """Refuse no grasps, no squeezes and what cannot be measured."""
-        for field in ("grasps", "ahead", "encores"):
-            if getattr(self, field) < 1:
-                raise InputError(f"audition: {field} is {getattr(self, field)}.", remedy="give at least 1.")
+        require(self, "audition", ("grasps", "ahead", "encores"), "give at least 1.", least=1)
         if not self.squeezes or not all(0.0 <= s < float("inf") for s in self.squeezes):
             raise InputError(f"audition: squeezes is {self.squeezes}.", remedy="give one or more gains, usually 1.5 to 6.")
-        for field in ("worthy", "away", "turned", "spread", "least"):
-            if not 0.0 <= getattr(self, field) < float("inf"):
-                raise InputError(f"audition: {field} is {getattr(self, field)}.", remedy="give a positive number; `dextrack mine --help` shows the usual one.")
+        require(self, "audition", ("worthy", "away", "turned", "spread", "least"), "give a positive number; `dextrack mine --help` shows the usual one.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,16 +73,23 @@ class Tried:
     nominal: float
     """The same in the nominal world."""
 
-    @property
-    def targets(self) -> Floats:
-        """(N, 22) unclipped targets: the baseline with its constant squeeze."""
-        return squeezed(self.baseline, self.squeeze)
 
+def share_carried(guide: Reference, position_w: Floats, quaternion_w: Floats, away: float, turned: float) -> Floats:
+    """Share of the way from the first movement to the end of ``guide`` until the object is off, (...), in [0, 1].
 
-def squeezed(baseline: Baseline, gain: float) -> Floats:
-    """Targets (N, 22), not clipped, of ``baseline`` with the same squeeze ``gain`` of all fingers."""
-    out: Floats = baseline.targets + gain * baseline.squeeze.sum(axis=1)
-    return out
+    Args:
+        guide: a reference of N steps.
+        position_w: of the object after each step, (..., N, 3), m.
+        quaternion_w: likewise, (..., N, 4) wxyz.
+        away: the object is off once it is farther than this from its reference, m, or its pose is not finite, ...
+        turned: ... or turned away by more than this, rad.
+    """
+    onset, count = int(guide.diagnosis["onset"]), guide.n_steps
+    error = np.linalg.norm(position_w - guide.object_position_w[1:], axis=-1)
+    off = ~((error <= away) & (rotations.angle(quaternion_w, guide.object_quaternion_w[1:]) <= turned))
+    until = np.where(off.any(axis=-1), off.argmax(axis=-1), count)
+    share: Floats = np.clip((until - onset) / max(1, count - onset), 0.0, 1.0)
+    return share
 
 
 class Auditions:
@@ -126,18 +130,19 @@ class Auditions:
                 continue
             known.append(guide.diagnosis["contact_points_o"])
             self.first[number] = self._carried(guide, make_baseline(guide, self._scene, self._force))[1]
-            if self.first[number] >= c.worthy and len(self.whole) <= c.encores and (tried := self._encore(number)):
-                yield tried
+            if self.first[number] >= c.worthy and len(self.whole) <= c.encores:
+                yield self._encore(number)
         for number in sorted(self.first, key=lambda k: -self.first[k]):
             if len(self.whole) > c.least:
                 break
-            if number not in self.whole and (tried := self._encore(number)):
-                yield tried
+            if number not in self.whole:
+                yield self._encore(number)
 
-    def _encore(self, number: int) -> Tried | None:
-        """Try the grasp to the end; None where its contacts are not found again, which only a changed object could do."""
+    def _encore(self, number: int) -> Tried:
+        """Try the grasp, whose beginning was tried, to the end."""
         guide = other_grasp(self._reference, self._obj, number, self._seed)
-        return None if guide is None else self._to_the_end(number, guide)
+        assert guide is not None  # it is planned as its beginning was
+        return self._to_the_end(number, guide)
 
     def _to_the_end(self, number: int, guide: Reference) -> Tried:
         baseline = make_baseline(guide, self._scene, self._force)
@@ -148,17 +153,12 @@ class Auditions:
     def _carried(self, guide: Reference, baseline: Baseline) -> tuple[float, float, float]:
         """(squeeze, share of the way, mean over worlds, share in the nominal one) of the gain that carries farthest, the gentlest among equals."""
         c, gains = self._config, sorted(self._config.squeezes)
-        targets = np.clip(np.array([squeezed(baseline, gain) for gain in gains]), *self._scene.hand.limits())
+        targets = np.clip(np.array([baseline.squeezed(gain) for gain in gains]), *self._scene.hand.limits())
         ensemble = Ensemble(self._scene, guide, self._members, len(gains), self._threads)
         qpos, _ = ensemble.rollout(targets)
         self.steps, self.physics_seconds = self.steps + ensemble.steps, self.physics_seconds + ensemble.physics_seconds
         k = self._scene.object_qpos
-        away = np.linalg.norm(qpos[..., k : k + 3] - guide.object_position_w[1:], axis=-1)
-        turned = rotations.angle(qpos[..., k + 3 : k + 7], guide.object_quaternion_w[1:])
-        off = ~((away <= c.away) & (turned <= c.turned))  # what is not finite is off
-        count = off.shape[-1]
-        until = np.where(off.any(axis=-1), off.argmax(axis=-1), count)
-        share = np.clip((until - self._onset) / max(1, count - self._onset), 0.0, 1.0)
+        share = share_carried(guide, qpos[..., k : k + 3], qpos[..., k + 3 : k + 7], c.away, c.turned)
         mean = share.mean(axis=0)
         best = int(np.argmax(np.round(mean, 2)))
         return float(gains[best]), float(mean[best]), float(share[0, best])

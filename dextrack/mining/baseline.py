@@ -36,6 +36,11 @@ class Baseline:
     contacts_o: Floats
     """(F, 3), m: where pad centres belong, object frame."""
 
+    def squeezed(self, gain: float) -> Floats:
+        """Targets (N, 22) in which every finger squeezes with the same ``gain`` all along; they may lie beyond the joints' limits."""
+        out: Floats = self.targets + gain * self.squeeze.sum(axis=1)
+        return out
+
 
 def make_baseline(reference: Reference, scene: Scene, force: float) -> Baseline:
     """Compute the baseline of ``reference`` in ``scene``; ``force`` is the thumb's pad force in N, which the fingers share.

@@ -69,7 +69,7 @@ def hold_test(reference: Reference, scene: Scene, baseline: Baseline, hull_o: Ar
     moved = tuple(static_hold(reference, scene, baseline, gain, frame) for frame in frames for gain in SQUEEZES)
     followed = []
     for gain in SQUEEZES:
-        reached = replay(scene, reference, np.clip(baseline.targets + gain * baseline.squeeze.sum(axis=1), lower, upper))
+        reached = replay(scene, reference, np.clip(baseline.squeezed(gain), lower, upper))
         near = translation_error(reached.object_position_w, reference.object_position_w) <= HELD_ERROR
         up = lowest_z(hull, reached.object_position_w, reached.object_quaternion_w) >= OBJECT_LIFT
         followed.append(float((near & up)[asked].mean()) if asked.any() else float(near.mean()))

@@ -22,6 +22,7 @@ from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
 from dextrack.objects.distance import signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
+from dextrack.settings import require
 from dextrack.sim.scene import Physics, Scene, build_scene
 from dextrack.tracking.metrics import measure
 from dextrack.tracking.verdict import hull_vertices, judge
@@ -61,16 +62,11 @@ class MineConfig:
         """Refuse spreads that are negative or not finite, no grasp, no budget, and fewer threads than none."""
         if not all(0.0 <= s < float("inf") for s in self.spreads):
             raise InputError(f"mining: spreads is {self.spreads}.", remedy="give factors of 0 or more, usually 0.7 to 1.")
-        for field in ("grasps", "refinements", "budget"):
-            if getattr(self, field) < 1:
-                raise InputError(f"mining: {field} is {getattr(self, field)}.", remedy="give at least 1.")
+        require(self, "mining", ("grasps", "refinements", "budget"), "give at least 1.", least=1)
         if not self.search:
             raise InputError("mining: search is empty.", remedy="give at least the nominal world.")
-        for field in ("noise", "good", "good_turn"):
-            if not 0.0 < getattr(self, field) < float("inf"):
-                raise InputError(f"mining: {field} is {getattr(self, field)}.", remedy="give a positive number; `dextrack mine --help` shows the usual one.")
-        if self.threads < 0:
-            raise InputError(f"mining: threads is {self.threads}.", remedy="give a number of threads, or 0 for all cores.")
+        require(self, "mining", ("noise", "good", "good_turn"), "give a positive number; `dextrack mine --help` shows the usual one.", more=True)
+        require(self, "mining", ("threads",), "give a number of threads, or 0 for all cores.")
 
 
 Progress = Callable[[int, float, float], None]
@@ -158,7 +154,7 @@ class _Work:
     def _replay(self, tried: Tried) -> None:
         """Judge the grasp with its constant squeeze as it is."""
         began = time.monotonic()
-        targets = np.clip(tried.targets, *self._scene.hand.limits())
+        targets = np.clip(tried.baseline.squeezed(tried.squeeze), *self._scene.hand.limits())
         attempt = {"grasp": tried.number, "members": 0, "seed": self._seed, "lost": False, "control_steps": 0, "physics_seconds": 0.0}
         if self._judge(targets, began, attempt).verdict["lifts_and_holds"]:
             self._lifted.add(tried.number)

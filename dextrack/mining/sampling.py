@@ -14,12 +14,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dextrack.errors import InputError
 from dextrack.mining.baseline import Baseline
 from dextrack.mining.cost import CostConfig, TrackingCost
 from dextrack.mining.ensemble import MEMBERS, Ensemble, Member
 from dextrack.objects.distance import SignedDistance
 from dextrack.references.reference import Reference
+from dextrack.settings import require
 from dextrack.sim.scene import Scene
 
 Floats = NDArray[np.float64]
@@ -84,17 +84,12 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         """Refuse counts and scales with which nothing could be sampled."""
-        for field in ("samples", "iterations", "horizon", "knot"):
-            least = 2 if field == "samples" else 1  # the mean, and what differs from it
-            if getattr(self, field) < least:
-                remedy = f"give at least {least}; `dextrack mine --help` shows the usual values."
-                raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
+        usual = "`dextrack mine --help` shows the usual values."
+        require(self, "sampling", ("samples",), f"give at least 2, the mean and what differs from it; {usual}", least=2)
+        require(self, "sampling", ("iterations", "horizon", "knot"), f"give at least 1; {usual}", least=1)
         scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "noise", "force", "squeeze_first", "squeeze_most", "margin")
-        divisors = ("temperature", "astray", "astray_turn")
-        for field in (*scales, "lost", "lost_turn", "good", "good_turn", "retries", "retries_each", *divisors):
-            if not 0.0 <= getattr(self, field) < float("inf") or (field in divisors and getattr(self, field) == 0.0):
-                remedy = "give a positive number; `dextrack mine --help` shows the usual values."
-                raise InputError(f"sampling: {field} is {getattr(self, field)}.", remedy=remedy)
+        require(self, "sampling", (*scales, "lost", "lost_turn", "good", "good_turn", "retries", "retries_each"), f"give a positive number; {usual}")
+        require(self, "sampling", ("temperature", "astray", "astray_turn"), f"give a positive number; {usual}", more=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dextrack import rotations
 from dextrack.hands.spec import KEYPOINTS, HandSpec
 from dextrack.objects.distance import SignedDistance
 from dextrack.objects.spec import ObjectSpec
+from dextrack.settings import require
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +49,12 @@ class ContactConfig:
     """Fingers are in place this many control steps before the object moves."""
     ramp_frames: int = 12
     """Control steps over which a contact's weight grows or fades."""
+
+    def __post_init__(self) -> None:
+        """Refuse weights and distances that are negative or not finite, and what divides by 0."""
+        at_least_0 = ("moved_m", "moved_rad", "near", "reach", "distance_weight", "centre_weight", "spacing", "window", "scatter", "early_frames")
+        require(self, "contacts", at_least_0, "give a positive number, or 0.")
+        require(self, "contacts", ("samples", "ramp_frames"), "give at least 1.", least=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dextrack.references.guess import first_guesses, half_closed
 from dextrack.references.jacobians import HandJacobians
 from dextrack.references.objective import Problem, Weights
 from dextrack.references.reference import CONTROL_PERIOD
+from dextrack.settings import require
 
 Floats = NDArray[np.float64]
 
@@ -34,9 +35,7 @@ class FitConfig(Weights):
 
     def __post_init__(self) -> None:
         """Refuse scales that are not positive, and no iterations."""
-        for field in ("tip_scale", "keypoint_scale", "iterations", "tolerance"):
-            if not 0.0 < getattr(self, field) < float("inf"):
-                raise InputError(f"fitting a hand: {field} is {getattr(self, field)}.", remedy="give a positive number.")
+        require(self, "fitting a hand", ("tip_scale", "keypoint_scale", "iterations", "tolerance"), "give a positive number.", more=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ from dextrack.references.objective import Grasp, Problem, Weights
 from dextrack.references.recording import Recording
 from dextrack.references.reference import CONTROL_PERIOD, Reference
 from dextrack.references.resample import Resampled, pause, resample
+from dextrack.settings import require
 
 Floats = NDArray[np.float64]
 
@@ -56,11 +57,8 @@ class RetargetConfig(Weights):
 
     def __post_init__(self) -> None:
         """Refuse limits that are negative or not finite, and no iterations."""
-        for field in ("speed_limit", "acceleration_limit", "dwell", "opening"):
-            if not 0.0 <= getattr(self, field) < float("inf"):
-                raise InputError(f"retargeting: {field} is {getattr(self, field)}.", remedy="give a positive number, or 0 for no limit.")
-        if self.iterations < 0:
-            raise InputError(f"retargeting: iterations is {self.iterations}.", remedy="give a positive number, or 0 for the solver's default.")
+        require(self, "retargeting", ("speed_limit", "acceleration_limit", "dwell", "opening"), "give a positive number, or 0 for no limit.")
+        require(self, "retargeting", ("iterations",), "give a positive number, or 0 for the solver's default.")
         if self.solver not in SOLVERS:
             raise InputError(f"retargeting: solver is {self.solver!r}.", remedy=f"choose one of: {', '.join(SOLVERS)}.")
 

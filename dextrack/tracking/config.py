@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from dextrack.errors import InputError
 from dextrack.files import write_json
+from dextrack.settings import require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +95,7 @@ class TrackingConfig:
         """Refuse shares and deviations that make no sense."""
         if not 0.0 <= self.start_first <= 1.0:
             raise InputError(f"tracking: start_first is {self.start_first}.", remedy="give a share from 0 to 1.")
-        for field in ("start_offset", "start_turn"):
-            if not 0.0 <= getattr(self, field) < math.inf:
-                raise InputError(f"tracking: {field} is {getattr(self, field)}.", remedy="give a standard deviation of 0 or more.")
+        require(self, "tracking", ("start_offset", "start_turn"), "give a standard deviation of 0 or more.")
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; ``from_dict`` reads it back."""

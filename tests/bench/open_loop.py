@@ -27,9 +27,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import mujoco
 import numpy as np
 
-from dextrack import __version__, rotations
+from dextrack import __version__
 from dextrack.files import digest, write_json
 from dextrack.hands import load_hand
+from dextrack.mining.audition import share_carried
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.replays import replay
 from dextrack.references.library import find_object
@@ -55,13 +56,9 @@ def measure(path: Path, kp: float, substeps: int) -> tuple[float, float, float]:
     gains = [g[6:] for g in hand.gains()]
     carried = []
     for squeeze in SQUEEZES:
-        targets = np.clip(baseline.targets + squeeze * baseline.squeeze.sum(axis=1), *hand.limits())
+        targets = np.clip(baseline.squeezed(squeeze), *hand.limits())
         reached = replay(scene, reference, targets)
-        away = np.linalg.norm(reached.object_position_w - reference.object_position_w, axis=1)
-        turned = rotations.angle(reached.object_quaternion_w, reference.object_quaternion_w)
-        off = np.flatnonzero((away > ASTRAY) | (turned > ASTRAY_TURN))
-        last = int(off[0]) if len(off) else len(away) - 1
-        carried.append(max(0.0, last - onset) / max(1, len(away) - 1 - onset))
+        carried.append(float(share_carried(reference, reached.object_position_w[1:], reached.object_quaternion_w[1:], ASTRAY, ASTRAY_TURN)))
     velocity, wanted = reached.hand_velocity[:onset, 6:], np.gradient(reference.hand, reference.period, axis=0)[:onset, 6:]
     torque = gains[0] * (targets[:onset, 6:] - reached.hand[:onset, 6:]) - gains[1] * velocity
     excess = np.abs(velocity - wanted)[FREE]

@@ -16,6 +16,7 @@ from dextrack.mining.ensemble import MEMBERS, NOMINAL
 from dextrack.mining.grasps import other_grasp
 from dextrack.mining.replays import replay
 from dextrack.objects import ObjectSpec
+from dextrack.references.contacts import ContactConfig
 from dextrack.references.reference import Reference
 from dextrack.sim import build_scene
 from tests import synthetic
@@ -40,7 +41,7 @@ def test_a_grasp_that_carries_is_told_from_one_that_does_not(reference: Referenc
         assert own.number == 0 and own.guide is reference
         assert own.carried == pytest.approx(1.0) if friction > 1.0 else own.carried < 0.5
         scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-        reached = replay(scene, reference, np.clip(own.targets, *scene.hand.limits()))
+        reached = replay(scene, reference, np.clip(own.baseline.squeezed(own.squeeze), *scene.hand.limits()))
         away = np.linalg.norm(reached.object_position_w - reference.object_position_w, axis=1)
         assert (away.max() < 0.04) == (own.nominal == 1.0)
         assert heard.steps == 4 * 4 * reference.n_steps and heard.physics_seconds > 0.0
@@ -124,3 +125,9 @@ def test_settings_that_make_no_sense_are_refused_by_name(field: str, value: obje
 
 def test_the_first_world_is_the_nominal_one() -> None:
     assert MEMBERS[0] == NOMINAL
+
+
+@pytest.mark.parametrize("field", ["scatter", "spacing", "samples"])
+def test_contacts_that_make_no_sense_are_refused_by_name(field: str) -> None:
+    with pytest.raises(InputError, match=field):
+        ContactConfig(**{field: float("nan")})  # type: ignore[arg-type]
