@@ -54,7 +54,7 @@ class MineConfig:
     good_turn: float = 0.25
     """... and within this angle, rad: members whose object began elsewhere cannot have it nearer, and need no help."""
     budget: int = 300_000
-    """No search begins after this many simulated control steps of searches."""
+    """No search and no hardening begins after this many simulated control steps of searches."""
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
 
