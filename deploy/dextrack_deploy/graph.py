@@ -18,6 +18,8 @@ HEARTBEAT_PERIOD = 0.1
 """Seconds between two heartbeats: the supervisor's on ``supervisor/state``, every other node's on ``/diagnostics``."""
 HEARTBEAT_DEADLINE = 0.5
 """A node that has not heard the supervisor for this long holds; a node not heard for this long counts as dead. Seconds."""
+ENABLE, ESTOP = "operator/enable", "estop"
+"""Topics that come from outside the graph: from whoever conducts the trial, and from the cell's emergency stop where it has one."""
 COMMAND_DEADLINE = 0.1
 """A driver that has got no command for this long holds the last safe target by itself. Seconds."""
 
@@ -128,6 +130,7 @@ LAUNCH_ARGUMENTS = (
     LaunchArgument("reference", "", "Reference (.npz) or demonstration (.h5, or .h5:name) to run. Required."),
     LaunchArgument("mode", "replay", "What makes the targets: replay takes them from a demonstration, or from the reference's own states.", ("replay",)),
     LaunchArgument("hand", "leap_right", "Robot hand on the cell.", ("leap_right",)),
+    LaunchArgument("speed", "1.0", "How fast the run plays, as a part of its own speed, 0.1 to 1: slow motion."),
     LaunchArgument("record", "true", "Record the trial log (MCAP) in the trial folder.", ("true", "false")),
     LaunchArgument("dry_run", "false", "Do everything except move: drivers read, and write nothing.", ("true", "false")),
 )
@@ -139,6 +142,9 @@ COMMON_PARAMETERS = (
     Parameter("trial", "", "Trial folder; empty: this node writes no file."),
     Parameter("dry_run", False, "Do everything except move."),
 )
+
+SPEED = Parameter("speed", 1.0, "How fast a run plays, as a part of its own speed.", 0.1, 1.0)
+"""Of the supervisor; it belongs to a trial, as its paths do, and not to what an operator tunes."""
 
 _POSE, _JOINTS = "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/JointState"
 
@@ -153,6 +159,8 @@ TOPICS = (
     Topic("motion/joint_targets", _JOINTS, "command", CONTROL_PERIOD, "7 arm and 16 finger targets in APPROACH and RETREAT; stamp of the newest sample."),
     Topic("controller/progress", "diagnostic_msgs/msg/DiagnosticStatus", "command", HEARTBEAT_PERIOD, "Values state, tick, ticks, done, overruns."),
     Topic("supervisor/state", "std_msgs/msg/String", "latched", HEARTBEAT_PERIOD, "The supervisor's status (``status.Status``); also its heartbeat."),
+    Topic(ENABLE, "std_msgs/msg/Header", "sensor", HEARTBEAT_PERIOD, "The operator is there: a cell moves only while this is heard."),
+    Topic(ESTOP, "std_msgs/msg/Bool", "report", HEARTBEAT_PERIOD, "Whether the emergency stop is pressed; from the cell's safety relay."),
     Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", "report", HEARTBEAT_PERIOD, "Health of each node; also its heartbeat."),
     Topic("latency", "diagnostic_msgs/msg/DiagnosticArray", "report", None, "Stage, carried stamp and time of each message that a node passes on."),
     Topic("twin/truth", _POSE, "sensor", CONTROL_PERIOD, "True pose of the object in the twin; for the report only."),
@@ -161,6 +169,9 @@ TOPICS = (
 SERVICES = (
     Service("supervisor/approach", "std_srvs/srv/Trigger", "Move slowly to where the trial begins."),
     Service("supervisor/run", "std_srvs/srv/Trigger", "Run the trial."),
+    Service("supervisor/pause", "std_srvs/srv/Trigger", "Let the run stand still where it is; the loop goes on holding."),
+    Service("supervisor/resume", "std_srvs/srv/Trigger", "Let a paused run go on."),
+    Service("supervisor/estop", "std_srvs/srv/Trigger", "Stop the arm by its own stop; needs a reset before anything moves again."),
     Service("supervisor/hold", "std_srvs/srv/Trigger", "Stop and hold."),
     Service("supervisor/retreat", "std_srvs/srv/Trigger", "Open the hand, raise it, and go home slowly."),
     Service("supervisor/reset", "std_srvs/srv/Trigger", "Acknowledge a fault whose cause is gone."),
@@ -191,7 +202,7 @@ NODES = (
     Node("shadow_sim", "Steps the shadow simulator with each target.", publishes=("shadow/joint_states", "latency"), subscribes=("target", "state/hand")),
     Node("supervisor", "Holds the state of the cell and watches it.", publishes=("supervisor/state",),
          subscribes=("object_pose", "hand/joint_states", "arm/joint_states", "state/hand", "shadow/joint_states", "motion/joint_targets", "controller/progress",
-                     "/diagnostics"),
+                     ENABLE, ESTOP, "/diagnostics"),
          services=_OPERATOR_SERVICES),
 )  # fmt: skip
 """In the order in which they are configured and activated; the reverse is the order of shutting down."""

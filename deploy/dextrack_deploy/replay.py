@@ -65,15 +65,19 @@ class ReplayController:
         """Ticks of the trial; the target of the last one is held from then on."""
         return len(self._targets)
 
-    def target(self, tick: int) -> Floats:
-        """The target (22,) of ``tick`` >= 0; after the end, the last one.
+    def target(self, tick: float) -> Floats:
+        """The target (22,) of ``tick`` >= 0, in between where a slowed run is between two; after the end, the last one.
 
         Raises:
             InputError: ``tick`` is negative.
         """
         if tick < 0:
             raise InputError(f"replay: tick {tick} is negative.", remedy="count ticks from 0 when the run begins.")
-        return self._targets[min(tick, self.n_ticks - 1)].copy()
+        whole = min(int(tick), self.n_ticks - 1)
+        between = min(tick, self.n_ticks - 1) - whole
+        here: Floats = self._targets[whole].copy()
+        # A run at its own speed gets the very numbers that were mined.
+        return here if between == 0.0 else here + between * (self._targets[whole + 1] - here)
 
     def progress(self, tick: int) -> float:
         """Part of the trial that is done when ``tick`` ticks have been given, 0 .. 1."""

@@ -21,6 +21,10 @@ Measured = Callable[[], tuple[Floats, Floats]]
 """-> the newest (arm (7,), fingers (16,)), rad. It is called in the planner's thread."""
 
 
+PACE_S = 0.3
+"""A run comes to a standstill, and back to its own speed, within this time, s: the hand with the object must not jerk."""
+
+
 class Planner(Protocol):
     """What plans the motions before and after a run: ``SlowMotions``."""
 
@@ -44,8 +48,9 @@ class Sequence:
         self._planned: Future[Motion] | None = None
         self.state = State.UNCONFIGURED
         """The state that was entered last."""
-        self.tick = 0
-        """Targets of the state that were given."""
+        self.phase = 0.0
+        """How many targets of the state were given; a run that plays slowly gives some in between."""
+        self._pace: float | None = None
         self.timer = LoopTimer(CONTROL_PERIOD)
         """Timing of the loop in this state."""
         self.last_run: dict[str, Any] = {}
@@ -61,7 +66,7 @@ class Sequence:
             return
         if self.state is State.RUN:
             self.last_run = {k: v for k, v in self.timer.report().items() if k != "histogram"}
-        self.state, self.tick, self._planned, self.timer = state, 0, None, LoopTimer(CONTROL_PERIOD)
+        self.state, self.phase, self._pace, self._planned, self.timer = state, 0.0, None, None, LoopTimer(CONTROL_PERIOD)
         if state in (State.APPROACH, State.RETREAT):
             plan = self._planner.approach if state is State.APPROACH else self._planner.retreat
             # What goes wrong while measuring is, like a refused plan, for the loop to say: again and again, until the state ends.
@@ -69,7 +74,7 @@ class Sequence:
 
     def run_target(self) -> Floats | None:
         """The target (22,) of this tick of RUN; None in other states."""
-        return self._replay.target(self.tick) if self.state is State.RUN else None
+        return self._replay.target(self.phase) if self.state is State.RUN else None
 
     def motion_target(self) -> Floats | None:
         """Arm and finger targets (23,) of this tick of APPROACH or RETREAT; None in other states and before they are planned.
@@ -81,12 +86,27 @@ class Sequence:
             return None
         return np.concatenate(self._planned.result().target(self.tick))
 
-    def advance(self) -> bool:
-        """Count a tick, and return whether it was the last one: its target is given again until the state ends."""
-        if self.tick >= self.ticks:
+    def advance(self, pace: float = 1.0) -> bool:
+        """Count a tick, and return whether it was the last one: its target is given again until the state ends.
+
+        A run moves on by ``pace`` (0: it pauses; 1: its own speed), to which it comes within ``PACE_S``; a run begins at its pace. Other motions
+        are slow already, and take no notice.
+        """
+        ticks = self.ticks
+        if self.phase >= ticks:
             return False
-        self.tick += 1
-        return self.tick == self.ticks
+        step = 1.0
+        if self.state is State.RUN:
+            most = CONTROL_PERIOD / PACE_S
+            self._pace = pace if self._pace is None else self._pace + min(max(pace - self._pace, -most), most)
+            step = self._pace
+        self.phase = min(self.phase + step, float(ticks))
+        return self.phase == ticks
+
+    @property
+    def tick(self) -> int:
+        """Whole targets of the state that were given."""
+        return int(self.phase)
 
     @property
     def ticks(self) -> int:
@@ -101,4 +121,12 @@ class Sequence:
         """What ``controller/progress`` says."""
         ticks, timer = self.ticks, self.timer
         done = bool(ticks) and self.tick >= ticks
-        return {"state": self.state.value, "tick": self.tick, "ticks": ticks, "done": done, "overruns": timer.overruns, "in_a_row": timer.in_a_row}
+        return {
+            "state": self.state.value,
+            "tick": self.tick,
+            "phase": round(self.phase, 3),
+            "ticks": ticks,
+            "done": done,
+            "overruns": timer.overruns,
+            "in_a_row": timer.in_a_row,
+        }

@@ -48,6 +48,8 @@ class Status:
     """What holds mean; counts in HOLD and FAULT."""
     reason: str = ""
     """Why the cell is in this state, for a person to read."""
+    pace: float = 1.0
+    """How fast a run plays, as a part of its own speed: 0 is a pause, less than 1 slow motion. Counts in RUN."""
 
     @property
     def may_move(self) -> bool:
@@ -56,7 +58,7 @@ class Status:
 
     def encode(self) -> str:
         """The text on ``supervisor/state``: a JSON object."""
-        return json.dumps({"state": self.state.value, "reaction": self.reaction.name, "reason": self.reason})
+        return json.dumps({"state": self.state.value, "reaction": self.reaction.name, "reason": self.reason, "pace": self.pace})
 
     @staticmethod
     def decode(text: str) -> Status:
@@ -67,6 +69,9 @@ class Status:
         """
         try:
             value = json.loads(text)
-            return Status(State(value["state"]), Reaction[value["reaction"]], str(value["reason"]))
-        except (ValueError, KeyError, TypeError) as error:
+            pace = float(value.get("pace", 1.0))  # logs of earlier versions have none
+            if not 0.0 <= pace <= 1.0:
+                raise ValueError(f"pace {pace} is not between 0 and 1")
+            return Status(State(value["state"]), Reaction[value["reaction"]], str(value["reason"]), pace)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"supervisor/state: {text[:80]!r} is not a status ({error}).", remedy="start every node from the same version.") from None

@@ -13,7 +13,12 @@ Rules
 6. Nothing leaves HOLD or FAULT without the operator's request. FAULT is left through RESET, which is refused while the cause lasts and leads to
    HOLD, not to IDLE: after a fault the arm may be anywhere.
 7. A supervisor that could not watch for a while holds: a motion that nobody watched is not continued.
-8. Whoever holds a reference to this object decides nothing: it passes on requests and measurements, and publishes ``status``.
+8. A run may be paused and go on, and play slower than its reference, never faster. A paused run is a run: it is watched as one, the same loop holds
+   what is in the hand, and it goes on at the operator's request only.
+9. The operator's ESTOP is never refused in a configured state: it leads to FAULT and stops the arm by its own stop. So do a pressed emergency stop
+   and, in a cell that has one, an emergency stop that is silent.
+10. A cell moves only while its operator is heard: an operator who fell silent is an operator who cannot stop it.
+11. Whoever holds a reference to this object decides nothing: it passes on requests and measurements, and publishes ``status``.
 
 There are no clocks in here: ``now`` is an argument, in seconds, of the clock that stamps the samples.
 """
@@ -24,6 +29,7 @@ import dataclasses
 import enum
 from collections.abc import Sequence
 
+from dextrack.errors import InputError
 from dextrack_deploy.graph import HEARTBEAT_DEADLINE
 from dextrack_deploy.status import MOVING, Reaction, State, Status
 from dextrack_deploy.watches import Measurements, Reason, Watcher
@@ -42,8 +48,14 @@ class Event(enum.Enum):
     """The operator: run the trial."""
     FINISHED = "finished"
     """The controller has given its last target."""
+    PAUSE = "pause"
+    """The operator: let the run stand still where it is."""
+    RESUME = "resume"
+    """The operator: let a paused run go on."""
     HOLD = "hold"
     """The operator: stop."""
+    ESTOP = "estop"
+    """The operator: emergency stop."""
     RETREAT = "retreat"
     """The operator: go home."""
     HOME = "home"
@@ -54,7 +66,9 @@ class Event(enum.Enum):
     """Shutting down."""
 
 
-OPERATOR = frozenset({Event.CONFIGURE, Event.APPROACH, Event.RUN, Event.HOLD, Event.RETREAT, Event.RESET, Event.CLEANUP})
+OPERATOR = frozenset(
+    {Event.CONFIGURE, Event.APPROACH, Event.RUN, Event.PAUSE, Event.RESUME, Event.HOLD, Event.ESTOP, Event.RETREAT, Event.RESET, Event.CLEANUP}
+)
 """Events that a person asks for; the others report that a motion has ended, and never begin one."""
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -67,6 +81,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.READY, Event.RUN): State.RUN,
     (State.READY, Event.HOLD): State.HOLD,
     (State.RUN, Event.FINISHED): State.HOLD,
+    (State.RUN, Event.PAUSE): State.RUN,
+    (State.RUN, Event.RESUME): State.RUN,
     (State.RUN, Event.HOLD): State.HOLD,
     (State.HOLD, Event.RETREAT): State.RETREAT,
     (State.HOLD, Event.HOLD): State.HOLD,
@@ -76,6 +92,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.FAULT, Event.RESET): State.HOLD,
     (State.FAULT, Event.HOLD): State.FAULT,
     (State.FAULT, Event.CLEANUP): State.UNCONFIGURED,
+    **{(state, Event.ESTOP): State.FAULT for state in State if state is not State.UNCONFIGURED},
 }
 """Every accepted (state, event) and the state that it leads to; all others are refused."""
 
@@ -104,8 +121,15 @@ class Transition:
 class Supervisor:
     """The state machine of a cell."""
 
-    def __init__(self, watcher: Watcher, stale_s: float = HEARTBEAT_DEADLINE) -> None:
-        """Start UNCONFIGURED. Measurements older than ``stale_s`` do not allow a request to move."""
+    def __init__(self, watcher: Watcher, stale_s: float = HEARTBEAT_DEADLINE, speed: float = 1.0) -> None:
+        """Start UNCONFIGURED. Measurements older than ``stale_s`` do not allow a request to move; runs play at the part ``speed`` of their own speed.
+
+        Raises:
+            InputError: ``speed`` is not above 0 and at most 1.
+        """
+        if not 0.0 < speed <= 1.0:
+            raise InputError(f"supervisor: speed is {speed}.", remedy="give a part of the run's own speed, above 0 and at most 1.")
+        self._speed = speed
         self._watcher = watcher
         self._stale_s = stale_s
         self._status = Status(State.UNCONFIGURED, reason="not configured yet")
@@ -129,15 +153,34 @@ class Supervisor:
         after = TRANSITIONS.get((before, event))
         if after is None:
             return Decision(False, before, f"{event.value} is not possible in {before.value}; {_possible(before)}")
+        if event in (Event.PAUSE, Event.RESUME):
+            return self._play(event, now, refusals)
         if after is before:
-            return Decision(True, before, f"already still in {before.value}")
+            return self._stay(event, now)
         # Only what begins a motion, or leaves FAULT, is checked: ends of motions and stops are always accepted.
         if after in MOVING or event is Event.RESET:
             against = list(refusals) + self._against(before if event is Event.RESET else after, now)
             if against:
                 return Decision(False, before, f"{event.value} is refused: " + "; ".join(against))
-        self._enter(after, Reaction.HOLD, _explain(event), now)
+        # After a stop, the reaction is never weaker than the one that the cell was told.
+        reaction = max(Reaction.STOP_ARM, self._status.reaction) if event is Event.ESTOP else Reaction.HOLD
+        self._enter(after, reaction, _explain(event), now)
         return Decision(True, after, self._status.reason)
+
+    def _stay(self, event: Event, now: float) -> Decision:
+        """Accept an ``event`` that leaves the state as it is: a stop of what is still already."""
+        if event is Event.ESTOP and self._status.reaction < Reaction.STOP_ARM:
+            self._stop(State.FAULT, Reaction.STOP_ARM, _explain(event), now)
+        return Decision(True, self.state, f"already still in {self.state.value}")
+
+    def _play(self, event: Event, now: float, refusals: Sequence[str]) -> Decision:
+        """Pause the run or let it go on."""
+        against = [] if event is Event.PAUSE else list(refusals) + self._against(State.RUN, now)
+        if against:
+            return Decision(False, self.state, f"{event.value} is refused: " + "; ".join(against))
+        self._status = dataclasses.replace(self._status, pace=0.0 if event is Event.PAUSE else self._speed, reason=_explain(event))
+        self.transitions.append(Transition(now, self.state, self.state, self._status.reason))
+        return Decision(True, self.state, self._status.reason)
 
     def observe(self, measurements: Measurements, now: float) -> list[Reason]:
         """Judge ``measurements`` at ``now`` (s), and stop the cell where they say so.
@@ -182,7 +225,7 @@ class Supervisor:
         if state in MOVING and self._observed is not None:
             self._watcher.begin(self._observed[0])
         self.transitions.append(Transition(now, self.state, state, reason))
-        self._status = Status(state, reaction, reason)
+        self._status = Status(state, reaction, reason, self._speed if state is State.RUN else 1.0)
 
 
 def _possible(state: State) -> str:
@@ -197,7 +240,10 @@ def _explain(event: Event) -> str:
         Event.ARRIVED: "arrived where the trial begins",
         Event.RUN: "the operator asked to run",
         Event.FINISHED: "the trial finished",
+        Event.PAUSE: "the operator asked to pause",
+        Event.RESUME: "the operator asked to go on",
         Event.HOLD: "the operator asked to hold",
+        Event.ESTOP: "the operator asked for an emergency stop",
         Event.RETREAT: "the operator asked to retreat",
         Event.HOME: "arrived at home",
         Event.RESET: "the operator acknowledged the fault",

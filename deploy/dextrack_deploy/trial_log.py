@@ -79,6 +79,8 @@ class Progress:
     received_ns: int
     state: str
     tick: int
+    phase: float
+    """Targets given so far, with the part of one where the run plays slowly."""
     ticks: int
     done: bool
     overruns: int
@@ -132,6 +134,22 @@ class TrialData:
             return None
         end = next((t for t, s in self.statuses[begin + 1 :] if s.state is not State.RUN), None)
         return self.statuses[begin][0], end if end is not None else self._last_ns()
+
+    def frame_times_ns(self, frames: int, period_s: float) -> Stamps:
+        """(frames,): when the target of each frame was due in the run, ns.
+
+        A run at its own speed is periodic. One that was paused or slowed is laid out by what the controller said of its progress, ten times a
+        second: to within half a period while it changes its pace.
+        """
+        start, own = int(self.target_times_ns[0]), np.arange(frames) * period_s * _SECOND
+        told = [p for p in self.progress if p.state == State.RUN.value and p.received_ns > start]
+        if not told or all(s.pace == 1.0 for _, s in self.statuses if s.state is State.RUN):
+            return np.asarray(start + np.round(own).astype(np.int64))
+        phases, times = np.array([0.0, *(p.phase for p in told)]), np.array([0, *(p.received_ns - start for p in told)])
+        # The frame at which a pause began was due when it began: of equal phases the first counts.
+        at = np.interp(np.arange(frames), phases + 1e-9 * np.arange(len(phases)), times)
+        beyond = np.maximum(np.arange(frames) - phases[-1], 0.0) * period_s * _SECOND
+        return np.asarray(start + np.round(at + beyond).astype(np.int64))
 
     def _last_ns(self) -> int:
         streams = (self.object_pose, self.truth, self.hand, self.arm, self.state, self.target, self.shadow)
@@ -255,7 +273,8 @@ class _Collector:
         if topic == "controller/progress":
             values = {pair.key: pair.value for pair in m.values}
             tick, ticks, overruns = (int(float(values.get(key, "0"))) for key in ("tick", "ticks", "overruns"))
-            self._progress.append(Progress(received, values.get("state", ""), tick, ticks, values.get("done") == "true", overruns))
+            phase = float(values.get("phase", tick))
+            self._progress.append(Progress(received, values.get("state", ""), tick, phase, ticks, values.get("done") == "true", overruns))
 
     def _diagnostics(self, topic: str, received: int, m: Any) -> None:
         for status in m.status:

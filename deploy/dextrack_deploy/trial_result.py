@@ -1,6 +1,7 @@
 """TrialResult: a trial laid over its placed reference, frame by frame, with metrics and verdict.
 
-Frame n of the reference belongs to the moment at which the n-th target was due: the first target was published at frame 0. A trial that ended early
+Frame n of the reference belongs to the moment at which the n-th target was due: the first target was published at frame 0. A run that was paused or
+slowed is laid over it frame by frame too; what an object does by itself, falling for one, does not slow down. A trial that ended early
 is measured over the frames that it reached, and its verdict says so: what was not reached has failed.
 """
 
@@ -76,7 +77,7 @@ def measure(data: TrialData, placed: Reference, obj: ObjectSpec) -> TrialResult 
     if len(poses.stamp_ns) < 2 or len(data.state.stamp_ns) < 2:
         return f"the log holds too few {'object poses' if len(poses.stamp_ns) < 2 else 'hand states'} to measure anything"
     start = int(data.target_times_ns[0])
-    times = start + np.round(np.arange(len(placed.hand)) * placed.period * 1e9).astype(np.int64)
+    times = data.frame_times_ns(len(placed.hand), placed.period)
     # The cell holds after the run, so samples go on: a frame counts while targets were given, and for one period after the last.
     end = int(data.target_times_ns[-1]) + round(2.0 * placed.period * 1e9)
     reached = int(min((times <= limit).sum() for limit in (end, _unbroken_until(poses.stamp_ns, start), _unbroken_until(data.state.stamp_ns, start))))

@@ -14,7 +14,7 @@ from dextrack.hands.spec import HandSpec
 from dextrack.rotations import angle, from_hinges
 from dextrack_deploy.arm.spec import ArmSpec
 from dextrack_deploy.cell import CellConfig
-from dextrack_deploy.graph import HEARTBEAT_DEADLINE
+from dextrack_deploy.graph import ENABLE, ESTOP, HEARTBEAT_DEADLINE
 from dextrack_deploy.status import MOVING, Reaction, State
 
 Floats = NDArray[np.float64]
@@ -38,6 +38,8 @@ class Fault(enum.Enum):
     NOT_FINITE = "not finite"
     DRIVER = "driver error"
     NODE = "node error"
+    OPERATOR = "operator silent"
+    ESTOP = "emergency stop"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +65,14 @@ RESPONSES: dict[Fault, Response] = {
     Fault.OBJECT_JUMP: Response(Reaction.HOLD, False, frozenset({State.RUN})),
     Fault.TRIAL_LOG: Response(Reaction.HOLD, False, frozenset({State.RUN})),
     Fault.NODE: Response(Reaction.HOLD, False, MOVING),
+    Fault.OPERATOR: Response(Reaction.HOLD, False, MOVING),
     Fault.JOINT_LIMIT: Response(Reaction.STOP_ARM, False, MOVING),
     Fault.VELOCITY: Response(Reaction.STOP_ARM, False, MOVING),
     Fault.CURRENT: Response(Reaction.SOFTEN, False, MOVING | {State.HOLD}),
     Fault.NOT_FINITE: Response(Reaction.STOP_ARM, True, _CONFIGURED),
     Fault.TEMPERATURE: Response(Reaction.DROP_TORQUE, True, _CONFIGURED),
     Fault.DRIVER: Response(Reaction.STOP_ARM, True, _CONFIGURED),
+    Fault.ESTOP: Response(Reaction.STOP_ARM, True, _CONFIGURED),
 }
 """The table of DESIGN.md: for each fault, what happens and where it is watched. RETREAT does not need the object, the disk or the workspace of
 the trial: a cell that lost its object can still go home."""
@@ -123,6 +127,12 @@ class WatchLimits:
     nodes: tuple[str, ...] = ()
     """Nodes whose heartbeat is watched."""
     heartbeat_s: float = HEARTBEAT_DEADLINE
+    operator_s: float = 1.0
+    """The operator counts as gone when nothing was heard for longer: a terminal on a busy machine is slower than a node."""
+    estop: bool = False
+    """Whether the cell has an emergency stop that is read: then its silence counts as pressed."""
+    estop_s: float = HEARTBEAT_DEADLINE
+    """An emergency stop not heard for longer is silent, s."""
     overruns: int = 6
     """Overruns of the control loop in a row."""
     tracking_position_m: float = 0.08
@@ -166,7 +176,7 @@ class WatchLimits:
         workspace = cell.workspace
         return WatchLimits(
             arm.lower, arm.upper, arm.velocity, lower, upper, velocity,
-            workspace_lower_w=np.array(workspace.lower_w), workspace_upper_w=np.array(workspace.upper_w), nodes=nodes,
+            workspace_lower_w=np.array(workspace.lower_w), workspace_upper_w=np.array(workspace.upper_w), nodes=nodes, estop=cell.safety.estop == "topic",
         )  # fmt: skip
 
     @property
@@ -202,6 +212,8 @@ class Measurements:
     """(16,) motor currents, A."""
     temperature: Floats | None = None
     """(16,) motor temperatures, degrees Celsius; None also where the hand does not measure them."""
+    estop: bool | None = None
+    """Whether the emergency stop is pressed."""
     overruns: int = 0
     """Overruns of the control loop in a row."""
     disk_free_mb: float | None = None
@@ -359,5 +371,20 @@ def _object(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
         yield Reason(Fault.OBJECT_JUMP, f"the object moved {w.jump(m):.3f} m between two poses (limit {w.limits.object_jump_m:.3f} m)")
 
 
-WATCHES: tuple[Watch, ...] = (_sensors, _nodes, _finite, _loop, _tracking, _limits, _motors, _object)
+def _people(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
+    limits = w.limits
+    heard = m.stamps.get(ENABLE)
+    if heard is None:
+        yield Reason(Fault.OPERATOR, "the operator was never heard")
+    elif now - heard > limits.operator_s:
+        yield Reason(Fault.OPERATOR, f"the operator was last heard {now - heard:.2f} s ago (limit {limits.operator_s:.2f} s)")
+    if m.estop:
+        yield Reason(Fault.ESTOP, "it is pressed")
+    elif limits.estop and ESTOP not in m.stamps:
+        yield Reason(Fault.ESTOP, "this cell has one, and it was never heard")
+    elif limits.estop and now - m.stamps[ESTOP] > limits.estop_s:
+        yield Reason(Fault.ESTOP, f"it was last heard {now - m.stamps[ESTOP]:.2f} s ago (limit {limits.estop_s:.2f} s)")
+
+
+WATCHES: tuple[Watch, ...] = (_sensors, _nodes, _people, _finite, _loop, _tracking, _limits, _motors, _object)
 """Every watch; each yields the reasons that it finds, in any state."""

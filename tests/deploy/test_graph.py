@@ -12,7 +12,8 @@ def test_every_name_that_a_node_uses_is_declared_and_every_topic_is_used() -> No
     published = [t.name for n in graph.NODES for t in graph.publications(n.name)]
     heard = [t.name for n in graph.NODES for t in graph.subscriptions(n.name)]
     names = {t.name for t in graph.TOPICS}
-    assert set(published) == set(heard) == names
+    assert set(published) | {graph.ENABLE, graph.ESTOP} == set(heard) == names
+    assert not {graph.ENABLE, graph.ESTOP} & set(published), "the operator and the emergency stop are no nodes of ours"
     served = [s for n in graph.NODES for s in n.services]
     assert sorted(served) == sorted(s.name for s in graph.SERVICES)
 
@@ -57,7 +58,7 @@ def test_every_parameter_and_argument_is_described_and_its_default_is_valid() ->
             p.check(p.default)
     for a in graph.LAUNCH_ARGUMENTS:
         assert a.description and (not a.choices or a.default in a.choices)
-    assert [a.name for a in graph.LAUNCH_ARGUMENTS] == ["cell", "reference", "mode", "hand", "record", "dry_run"]
+    assert [a.name for a in graph.LAUNCH_ARGUMENTS] == ["cell", "reference", "mode", "hand", "speed", "record", "dry_run"]
 
 
 def test_parameters_out_of_range_and_of_the_wrong_type_are_refused() -> None:

@@ -80,7 +80,7 @@ def test_a_run_gives_every_target_once_and_the_last_until_it_ends(sequence: Sequ
     # Without an expert, the target of tick n is the state n + 1.
     assert given == [1.0, 2.0, 3.0, 4.0, 4.0, 4.0]
     assert last == [False, False, False, True, False, False]
-    assert sequence.progress() == {"state": "RUN", "tick": 4, "ticks": 4, "done": True, "overruns": 0, "in_a_row": 0}
+    assert sequence.progress() == {"state": "RUN", "tick": 4, "phase": 4.0, "ticks": 4, "done": True, "overruns": 0, "in_a_row": 0}
 
 
 def test_a_status_with_other_words_does_not_begin_the_state_anew(sequence: Sequence, planner: Planner) -> None:
@@ -144,3 +144,27 @@ def test_the_timing_of_a_run_outlives_it(sequence: Sequence) -> None:
     sequence.enter(State.HOLD, measured)
     sequence.enter(State.RETREAT, measured)
     assert sequence.last_run["loop_duration_ms"]["n"] == 3 and sequence.last_run["overruns"] == 0
+
+
+def test_a_paused_run_stands_still_and_goes_on_where_it_was(sequence: Sequence) -> None:
+    """Pace changes by no more than a standstill within 0.3 s would: 1/18 per tick; targets in between lie on the line between two."""
+    sequence.enter(State.RUN, measured)
+    given = [sequence.run_target()[0]]
+    for pace in [1.0] + [0.0] * 30 + [1.0] * 60:
+        sequence.advance(pace)
+        given.append(sequence.run_target()[0])
+    steps = np.diff(given)
+    # The run is 4 ticks long: it had to end somewhere in the braking, and the last target is 4.
+    assert steps[0] == 1.0 and (np.diff(steps[:3]) >= -1.0 / 18 - 1e-9).all() and given[-1] == 4.0
+
+
+def test_a_slow_run_gives_targets_in_between_and_ends_at_the_last(sequence: Sequence) -> None:
+    sequence.enter(State.RUN, measured)
+    given, last = [], []
+    for _ in range(17):
+        given.append(float(sequence.run_target()[0]))
+        last.append(sequence.advance(0.25))
+    # The fourth and last target is reached after three quarters of the ticks, and held.
+    assert given == [min(1.0 + 0.25 * k, 4.0) for k in range(17)]
+    assert last == [k == 15 for k in range(17)]
+    assert sequence.progress()["tick"] == 4 and sequence.progress()["done"]

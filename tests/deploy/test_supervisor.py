@@ -24,10 +24,12 @@ ALLOWED = {
     "IDLE approach": "APPROACH", "IDLE hold": "IDLE", "IDLE cleanup": "UNCONFIGURED",
     "APPROACH arrived": "READY", "APPROACH hold": "HOLD",
     "READY run": "RUN", "READY hold": "HOLD",
-    "RUN finished": "HOLD", "RUN hold": "HOLD",
+    "RUN finished": "HOLD", "RUN hold": "HOLD", "RUN pause": "RUN", "RUN resume": "RUN",
     "HOLD retreat": "RETREAT", "HOLD hold": "HOLD", "HOLD cleanup": "UNCONFIGURED",
     "RETREAT home": "IDLE", "RETREAT hold": "HOLD",
     "FAULT reset": "HOLD", "FAULT hold": "FAULT", "FAULT cleanup": "UNCONFIGURED",
+    "IDLE estop": "FAULT", "APPROACH estop": "FAULT", "READY estop": "FAULT", "RUN estop": "FAULT", "HOLD estop": "FAULT", "RETREAT estop": "FAULT",
+    "FAULT estop": "FAULT",
 }  # fmt: skip
 
 WAY_TO = {
@@ -42,13 +44,18 @@ WAY_TO = {
 
 
 def limits() -> WatchLimits:
-    return WatchLimits(np.full(7, -2.5), np.full(7, 2.5), np.full(7, 2.0), np.full(22, -2.0), np.full(22, 2.0), np.full(22, 3.0), nodes=NODES)
+    return WatchLimits(np.full(7, -2.5), np.full(7, 2.5), np.full(7, 2.0), np.full(22, -2.0), np.full(22, 2.0), np.full(22, 3.0), nodes=NODES, estop=True)
+
+
+def stamps(hand: float = 0.0, arm: float = 0.0, seen: float = 0.0, operator: float = 0.0, estop: float = 0.0) -> dict[str, float]:
+    return {"hand/joint_states": hand, "arm/joint_states": arm, "object_pose": seen, "operator/enable": operator, "estop": estop}
 
 
 def good(now: float, **changes: object) -> Measurements:
     """Measurements with which nothing is wrong at ``now``, but for ``changes``."""
     values: dict = {
-        "stamps": {"hand/joint_states": now - 0.01, "arm/joint_states": now - 0.01, "object_pose": now - 0.03},
+        "stamps": stamps(now - 0.01, now - 0.01, now - 0.03, now - 0.2, now - 0.1),
+        "estop": False,
         "heard": {n: now - 0.05 for n in NODES},
         "theta": np.array([0.1, 0.0, 0.3] + [0.0] * 19),
         "theta_dot": np.zeros(22),
@@ -87,7 +94,9 @@ def test_every_event_in_every_state(state: State, event: Event) -> None:
     expected = ALLOWED.get(f"{state.value} {event.value}")
     assert decision.accepted == (expected is not None)
     assert s.state is decision.state is (State(expected) if expected else state)
-    assert len(s.transitions) == n + (expected is not None and State(expected) is not state)
+    # Pause and resume change the pace of a run, and are told as changes of state are.
+    told = expected is not None and (State(expected) is not state or event in (Event.PAUSE, Event.RESUME))
+    assert len(s.transitions) == n + told
     assert decision.reason
     if not decision.accepted:
         assert event.value in decision.reason and state.value in decision.reason
@@ -113,25 +122,27 @@ def test_the_whole_story_in_order() -> None:
 
 
 VIOLATIONS = {
-    Fault.STALE_SENSOR: {"stamps": {"hand/joint_states": -0.3, "arm/joint_states": 0.0, "object_pose": 0.0}},
+    Fault.STALE_SENSOR: {"stamps": stamps(hand=-0.3)},
     Fault.DEAD_NODE: {"heard": {"controller": 0.0, "hand_driver": -0.7}},
     Fault.OVERRUN: {"overruns": 9},
     Fault.JOINT_LIMIT: {"arm_q": np.array([0, 0, 0, -2.6, 0, 0, 0.0])},
     Fault.WORKSPACE: {"theta": np.array([0.9, 0.0, 0.3] + [0.0] * 19), "shadow": np.array([0.9, 0.0, 0.3] + [0.0] * 19)},
     Fault.TEMPERATURE: {"temperature": np.full(16, 70.0)},
-    Fault.OBJECT_LOST: {"stamps": {"hand/joint_states": 0.0, "arm/joint_states": 0.0, "object_pose": -0.5}},
-    Fault.OBJECT_JUMP: {"object_position_w": np.array([0.3, 0.0, 0.05]), "stamps": {"hand/joint_states": 0.0, "arm/joint_states": 0.0, "object_pose": 0.0}},
+    Fault.OBJECT_LOST: {"stamps": stamps(seen=-0.5)},
+    Fault.OBJECT_JUMP: {"object_position_w": np.array([0.3, 0.0, 0.05]), "stamps": stamps()},
     Fault.TRIAL_LOG: {"disk_free_mb": 3.0},
     Fault.NOT_FINITE: {"theta": np.full(22, np.nan)},
     Fault.DRIVER: {"errors": {"arm_driver": "reflex"}},
     Fault.NODE: {"errors": {"velocity": "a joint is missing"}},
+    Fault.OPERATOR: {"stamps": stamps(operator=-1.1)},
+    Fault.ESTOP: {"estop": True},
 }
 LASTING = {
     Fault.TRACKING: {"shadow": np.array([0.3, 0.0, 0.3] + [0.0] * 19)},
     Fault.VELOCITY: {"theta_dot": np.full(22, 9.0)},
     Fault.CURRENT: {"current": np.full(16, -0.9)},
 }
-FATAL = {Fault.TEMPERATURE: Reaction.DROP_TORQUE, Fault.NOT_FINITE: Reaction.STOP_ARM, Fault.DRIVER: Reaction.STOP_ARM}
+FATAL = {Fault.TEMPERATURE: Reaction.DROP_TORQUE, Fault.NOT_FINITE: Reaction.STOP_ARM, Fault.DRIVER: Reaction.STOP_ARM, Fault.ESTOP: Reaction.STOP_ARM}
 
 
 def test_every_fault_is_provoked_below() -> None:
@@ -175,7 +186,7 @@ def test_a_violation_never_moves_a_still_cell(state: State, fault: Fault) -> Non
 
 def test_retreat_needs_no_object_and_no_disk() -> None:
     s = supervisor(State.HOLD)
-    lost = {"stamps": {"hand/joint_states": 0.0, "arm/joint_states": 0.0}, "disk_free_mb": 0.0}
+    lost = {"stamps": {k: v for k, v in stamps().items() if k != "object_pose"}, "disk_free_mb": 0.0}
     s.observe(good(0.0, **lost), 0.0)
     assert s.request(Event.RETREAT, 0.0).accepted
     assert s.observe(good(0.0, **lost), 0.0) == []
@@ -281,6 +292,62 @@ def test_a_stopped_cell_is_told_a_stronger_reaction_never_a_weaker_one() -> None
     assert s.status.reaction is Reaction.DROP_TORQUE
 
 
+def test_a_run_pauses_and_goes_on_and_plays_no_faster_than_it_was_told() -> None:
+    s = Supervisor(Watcher(limits(), HAND, ARM), speed=0.5)
+    for event in WAY_TO[State.RUN]:
+        s.observe(good(0.0), 0.0)
+        s.request(event, 0.0)
+    assert s.status.pace == 0.5
+    assert s.request(Event.PAUSE, 0.1).accepted and s.state is State.RUN and s.status.pace == 0.0
+    assert s.status.may_move, "a paused run is watched as a run"
+    s.observe(good(0.2, **VIOLATIONS[Fault.OBJECT_JUMP]), 0.2)
+    assert s.state is State.HOLD
+
+
+def test_a_paused_run_goes_on_at_the_operators_request_and_not_where_something_is_against_it() -> None:
+    s = supervisor(State.RUN)
+    s.request(Event.PAUSE, 0.0)
+    assert not s.request(Event.RESUME, 0.0, refusals=["the object is gone"]).accepted and s.status.pace == 0.0
+    assert s.request(Event.RESUME, 0.0).accepted and s.status.pace == 1.0
+    assert [t.reason for t in s.transitions[-2:]] == ["the operator asked to pause", "the operator asked to go on"]
+    s.request(Event.PAUSE, 0.0)
+    s.request(Event.HOLD, 0.0)
+    assert s.state is State.HOLD and not s.request(Event.RESUME, 0.0).accepted
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, 1.1, float("nan")])
+def test_no_run_is_faster_than_its_reference(speed: float) -> None:
+    with pytest.raises(InputError, match="speed"):
+        Supervisor(Watcher(limits(), HAND, ARM), speed=speed)
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.UNCONFIGURED])
+def test_an_emergency_stop_is_left_by_reset_alone(state: State) -> None:
+    s = supervisor(state)
+    before = s.status.reaction
+    assert s.request(Event.ESTOP, 0.0).accepted and s.state is State.FAULT
+    assert s.status.reaction is max(Reaction.STOP_ARM, before) and not s.status.may_move
+    for event in (Event.APPROACH, Event.RUN, Event.RESUME, Event.RETREAT):
+        assert not s.request(event, 0.0).accepted
+    assert s.request(Event.RESET, 0.0).state is State.HOLD
+
+
+def test_an_emergency_stop_that_a_cell_has_and_that_is_silent_counts_as_pressed() -> None:
+    for heard in ({"stamps": stamps(estop=-0.6)}, {"stamps": {k: v for k, v in stamps().items() if k != "estop"}}):
+        s = supervisor(State.RUN)
+        assert [r.fault for r in s.observe(good(0.0, **heard), 0.0)] == [Fault.ESTOP]
+        assert s.state is State.FAULT and not s.request(Event.RESET, 0.0).accepted
+    without = Watcher(WatchLimits(**{**vars(limits()), "estop": False}), HAND, ARM)
+    assert without.reasons(good(0.0, estop=None, stamps=stamps(estop=-9.0)), 0.0, State.RUN) == []
+    assert [r.fault for r in without.reasons(good(0.0, estop=True), 0.0, State.RUN)] == [Fault.ESTOP]
+
+
+def test_nothing_moves_before_the_operator_was_heard() -> None:
+    s = supervisor(State.IDLE)
+    s.observe(good(0.0, stamps={k: v for k, v in stamps().items() if k != "operator/enable"}), 0.0)
+    assert "operator" in s.request(Event.APPROACH, 0.0).reason and s.state is State.IDLE
+
+
 @hypothesis.given(st.lists(st.one_of(st.sampled_from(list(Event)), st.sampled_from(list(VIOLATIONS)), st.none()), max_size=30))
 @hypothesis.settings(max_examples=300, deadline=None)
 def test_whatever_happens_nothing_moves_unasked(story: list[Event | Fault | None]) -> None:
@@ -302,9 +369,9 @@ def test_whatever_happens_nothing_moves_unasked(story: list[Event | Fault | None
 
 
 def test_status_survives_its_text_and_rubbish_is_refused() -> None:
-    status = Status(State.FAULT, Reaction.DROP_TORQUE, 'motor "3" has 90 C | ü')
-    assert Status.decode(status.encode()) == status
-    for text in ("", "RUN", "[]", '{"state": "FLY", "reaction": "HOLD", "reason": ""}', '{"state": "RUN"}', "null"):
+    for status in (Status(State.FAULT, Reaction.DROP_TORQUE, 'motor "3" has 90 C | ü'), Status(State.RUN, pace=0.25)):
+        assert Status.decode(status.encode()) == status
+    for text in ("", "RUN", "[]", '{"state": "FLY", "reaction": "HOLD", "reason": ""}', '{"state": "RUN"}', "null", Status(State.RUN, pace=1.5).encode()):
         with pytest.raises(InputError):
             Status.decode(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dextrack_deploy.mcap_reader import MAGIC, McapReader
-from dextrack_deploy.status import State
-from dextrack_deploy.trial_log import read_trial
+from dextrack_deploy.status import State, Status
+from dextrack_deploy.trial_log import Progress, read_trial
 from rosbags.rosbag2 import Reader
 
 from dextrack.errors import InputError
@@ -157,3 +158,23 @@ def test_every_tick_counts_also_when_two_carry_the_same_stamp(made_trial) -> Non
     times = collector.data((), ()).target_times_ns
     assert len(times) == 120
     assert np.diff(times).max() < 1.2 * made_trial.period_ns
+
+
+def test_frames_of_a_slow_and_paused_run_are_where_the_controller_says(made_trial) -> None:
+    """Half speed for 2 s, a pause of 3 s, then half speed again: frame n lies at n/30 s, and 3 s later from frame 60 on."""
+    data = read_trial(made_trial.write())
+    start = int(data.target_times_ns[0])
+
+    def phase(t: float) -> float:
+        return 30.0 * (t if t < 2.0 else max(t - 3.0, 2.0))
+
+    progress = tuple(Progress(start + round(t * 1e9), "RUN", int(phase(t)), phase(t), 120, False, 0) for t in np.arange(0.1, 7.05, 0.1))
+    slow = dataclasses.replace(data, progress=progress, statuses=((start, Status(State.RUN, pace=0.5)),))
+    times = (slow.frame_times_ns(121, 1.0 / 60.0) - start) * 1e-9
+    expected = np.arange(121) / 30.0
+    expected[61:] += 3.0
+    assert times == pytest.approx(expected, abs=0.12)
+    assert np.delete(times, range(59, 65)) == pytest.approx(np.delete(expected, range(59, 65)), abs=1e-6)
+    # At its own speed a run is periodic, whatever was said of its progress.
+    own = dataclasses.replace(slow, statuses=((start, Status(State.RUN)),))
+    assert (own.frame_times_ns(121, 1.0 / 60.0) - start) * 1e-9 == pytest.approx(np.arange(121) / 60.0, abs=1e-8)

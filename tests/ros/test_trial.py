@@ -21,6 +21,7 @@ from dextrack_deploy.mcap_reader import McapReader
 from dextrack_deploy.trial import read_events
 from dextrack_deploy.trial_log import read_trial
 from lifecycle_msgs.msg import Transition
+from std_srvs.srv import Trigger
 from test_node import Remote
 
 pytestmark = pytest.mark.slow
@@ -119,7 +120,7 @@ def test_a_trial_finishes_and_goes_home(track: Callable[..., Trial]) -> None:
     # Every topic of the graph is in the log, at its rate.
     reader = McapReader(trial.folder / "trial.mcap")
     topics = {m.topic.lstrip("/") for m in reader}
-    assert topics == {t.name.lstrip("/") for t in graph.TOPICS}
+    assert topics == {t.name.lstrip("/") for t in graph.TOPICS} - {graph.ESTOP}, "the twin has no emergency stop"
     for stream, rate in ((data.hand, 60), (data.arm, 60), (data.state, 60), (data.object_pose, 30), (data.truth, 60)):
         seconds = (stream.stamp_ns[-1] - stream.stamp_ns[0]) * 1e-9
         assert len(stream.stamp_ns) / seconds > 0.8 * rate
@@ -200,6 +201,67 @@ def test_a_filling_disk_holds_the_trial(track: Callable[..., Trial], tmp_path: P
         assert sum(1 for _ in reader) > 500 and reader.problems == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def _ask(observer: Any, spin: Callable[..., bool], service: str) -> bool:
+    """Ask the supervisor as `ros2 service call` does."""
+    client = observer.create_client(Trigger, f"supervisor/{service}")
+    assert spin(observer, client.service_is_ready)
+    future = client.call_async(Trigger.Request())
+    assert spin(observer, future.done)
+    return bool(future.result().success)
+
+
+def test_a_paused_run_stands_still_and_goes_on(track: Callable[..., Trial], observer: object, spin: Callable[..., bool]) -> None:
+    trial = track()
+    trial.wait_for("RUN")
+    time.sleep(2.0)
+    assert _ask(observer, spin, "pause")
+    time.sleep(3.0)
+    assert _ask(observer, spin, "resume")
+    code, _, report = trial.end()
+    assert code == 0 and report["outcome"]["ended"] == "finished" and report["verdict"]["passed"]
+    data = read_trial(trial.folder)
+    paused, resumed = (next(e["stamp_ns"] for e in trial.events() if e["kind"] == "request" and e["event"] == name) for name in ("pause", "resume"))
+    # After half a second of braking and trailing, until it goes on.
+    still = data.arm.position[(data.arm.stamp_ns > paused + 700_000_000) & (data.arm.stamp_ns < resumed)]
+    assert len(still) > 60 and float(abs(still - still[0]).max()) < 5e-3
+    begin, end = data.run_interval_ns()
+    assert (end - begin) * 1e-9 == pytest.approx(RUN_S + (resumed - paused) * 1e-9, abs=1.0)
+
+
+def test_slow_motion_takes_longer_and_reaches_the_same(track: Callable[..., Trial]) -> None:
+    trial = track("--speed", "0.5")
+    code, _, report = trial.end()
+    assert code == 0 and report["verdict"]["passed"] and report["outcome"]["ticks"] == report["outcome"]["n_ticks"]
+    begin, end = read_trial(trial.folder).run_interval_ns()
+    assert (end - begin) * 1e-9 == pytest.approx(2.0 * RUN_S, rel=0.1)
+
+
+def test_an_emergency_stop_ends_in_fault(track: Callable[..., Trial], observer: object, spin: Callable[..., bool]) -> None:
+    trial = track()
+    trial.wait_for("RUN")
+    assert _ask(observer, spin, "estop")
+    code, _, report = trial.end()
+    assert code == 1 and report["outcome"]["ended"] == "fault" and "emergency stop" in report["outcome"]["reason"]
+    data = read_trial(trial.folder)
+    late = data.arm.position[data.arm.stamp_ns > data.arm.stamp_ns[-1] - 100_000_000]
+    assert float(abs(late - late[0]).max()) < 2e-3
+
+
+def test_an_operator_who_falls_silent_holds_the_cell(track: Callable[..., Trial]) -> None:
+    trial = track()
+    trial.wait_for("RUN")
+    trial.process.send_signal(signal.SIGSTOP)
+    trial_state = trial.state()
+    deadline = time.monotonic() + 10.0
+    while trial_state == "RUN" and time.monotonic() < deadline:
+        time.sleep(0.02)
+        trial_state = trial.state()
+    trial.process.send_signal(signal.SIGCONT)
+    assert trial_state == "HOLD"
+    code, _, report = trial.end()
+    assert code == 1 and "operator silent" in report["outcome"]["reason"]
 
 
 @pytest.mark.parametrize("moment", ["placing", "starting", "RUN", "RETREAT"])

@@ -169,6 +169,18 @@ class Drivers:
 
 
 @dataclasses.dataclass(frozen=True)
+class Safety:
+    """What this cell has for stopping beside the arm's own stop."""
+
+    estop: str = "none"
+    """``topic``: an emergency stop is read and published on the topic ``estop``, and its silence stops the cell; ``none``: there is none."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is not known."""
+        _check_choice("safety.estop", self.estop, ("none", "topic"))
+
+
+@dataclasses.dataclass(frozen=True)
 class CellConfig:
     """One cell. ``load_cell`` reads it from a file."""
 
@@ -178,6 +190,7 @@ class CellConfig:
     table: Table
     workspace: Workspace
     drivers: Drivers
+    safety: Safety = Safety()
 
     def __post_init__(self) -> None:
         """Refuse a cell without a name."""

@@ -107,7 +107,7 @@ class ControllerNode(CellNode):
             # The supervisor fell silent: nothing more is asked for until it speaks again.
             return
         sequence.timer.begin(time.monotonic_ns())
-        if self._give(sequence) and sequence.advance():
+        if self._give(sequence) and sequence.advance(self.status().pace):
             self._tell()
         sequence.timer.end(time.monotonic_ns())
 

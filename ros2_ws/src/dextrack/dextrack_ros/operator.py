@@ -17,7 +17,7 @@ from dextrack_deploy.trial import TrialFolder, TrialOutcome
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
 from dextrack.errors import DexTrackError, DriverError, RefusedError
@@ -66,6 +66,10 @@ class Operator:
         """Whether the cell was ever in a state that moves."""
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
         self._services: dict[str, Any] = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
+        # A cell moves only while it hears this. It leaves from the loop that waits for the cell: an operator that hangs is silent.
+        enable = graph.topic(graph.ENABLE)
+        self._enable = self._node.create_publisher(Header, enable.name, messages.qos(enable.qos))
+        self._node.create_timer(graph.HEARTBEAT_PERIOD, lambda: self._enable.publish(Header(stamp=messages.to_time(time.time_ns()))))
 
     def close(self) -> None:
         """Leave the graph."""
@@ -137,6 +141,15 @@ class Operator:
         if not answer.success:
             raise RefusedError(f"supervisor: {answer.message}", remedy="repair that, and ask again.")
         return str(answer.message)
+
+    def ask(self, service: str) -> None:
+        """Ask the supervisor for ``service`` without waiting; a refusal is said when it comes. For a key pressed while something else is waited for."""
+
+        def answered(future: Any) -> None:
+            if future.exception() is not None or not future.result().success:
+                self._say(f"{service}: {future.exception() or future.result().message}")
+
+        self._services[f"supervisor/{service}"].call_async(Trigger.Request()).add_done_callback(answered)
 
     def _insist(self, service: str) -> None:
         """Ask for ``service``, and again for a moment where that is refused: a machine that stalled once makes every sensor stale, and nothing moves yet.
@@ -221,7 +234,13 @@ class Operator:
                 raise DriverError("the supervisor fell silent; the drivers hold by themselves.", remedy="read its log in the trial folder.")
             return self._state() in states
 
-        return self.lifecycle.spin_until(there, timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while not self.lifecycle.spin_until(there, max(deadline - time.monotonic(), 0.0)):
+            # A pause is as long as the operator likes.
+            if not (self.status and self.status.state is State.RUN and self.status.pace == 0.0):
+                return False
+            deadline = time.monotonic() + timeout_s
+        return True
 
     def _against(self) -> list[str] | None:
         """What the supervisor has against an approach; None before it said anything."""

@@ -54,6 +54,8 @@ class TrialRequest:
     zero_mismatch: bool = False
     record: bool = True
     dry_run: bool = False
+    speed: float = 1.0
+    """How fast the run plays, as a part of its own speed."""
     params: str = ""
     """File of node parameters to use instead of the defaults, as ``config/params.yaml`` has them."""
     command: str = ""
@@ -94,6 +96,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
         InputError: a file is missing or damaged, or names something unknown.
         RefusedError: the arm cannot do what the reference asks, or the cell has another hand.
     """
+    graph.SPEED.check(request.speed)
     cell = load_cell(request.cell)
     item = load_source(request.source, request.name)
     reference = _reference(item)
@@ -108,11 +111,11 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     nodes = tuple(n for n in graph.node_names("twin" in dataclasses.astuple(cell.drivers)) if request.record or n != "recorder")
     _write_parameters(folder.path / PARAMETERS_FILE, request, nodes, placed_file, object_file)
     task = {
-        **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "command")},
+        **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "speed", "command")},
         "placed": placed_file.name,
         "placement": {"transform": dataclasses.asdict(placed.transform), "time_scale": placed.time_scale, **dataclasses.asdict(placed.figures)},
         "nodes": nodes,
-        "seconds": placed.reference.n_steps * placed.reference.period,
+        "seconds": placed.reference.n_steps * placed.reference.period / request.speed,
         "digests": {"source": digest(request.source), "reference": reference.digest},
         "code": __version__,
     }
@@ -198,6 +201,7 @@ def _write_parameters(path: Path, request: TrialRequest, nodes: tuple[str, ...],
         own[name]["address"] = address
     own["supervisor"]["watched"] = ",".join(n for n in nodes if n != "supervisor")
     own["controller"]["mode"] = request.mode
+    own["supervisor"]["speed"] = request.speed
     if "twin" in nodes:
         own["twin"] |= {"port": port, "seed": request.seed, "mismatch": "none" if request.zero_mismatch else "default"}
     sections = {name: {"ros__parameters": {**common, **values}} for name, values in own.items()}

@@ -20,7 +20,7 @@ from dextrack_deploy.watches import Measurements, Watcher, WatchLimits
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 
 from dextrack.hands import load_hand
 from dextrack_ros import messages
@@ -30,6 +30,8 @@ OBSERVE_PERIOD = 1.0 / 30.0
 """Seconds between two looks at the measurements."""
 _ENDS = {State.APPROACH: Event.ARRIVED, State.RUN: Event.FINISHED, State.RETREAT: Event.HOME}
 """What it means that the controller is done in a state."""
+OFFERED = (Event.APPROACH, Event.RUN, Event.PAUSE, Event.RESUME, Event.HOLD, Event.ESTOP, Event.RETREAT, Event.RESET)
+"""What the operator asks for by a service of the event's name."""
 WATCHED = graph.Parameter("watched", "", "Nodes whose heartbeat is watched, joined by commas; empty: every node of the graph.")
 
 
@@ -38,14 +40,14 @@ class SupervisorNode(CellNode):
 
     def __init__(self) -> None:
         """Join the graph and offer the operator's services."""
-        super().__init__("supervisor", (WATCHED,))
+        super().__init__("supervisor", (WATCHED, graph.SPEED))
         self._supervisor: Supervisor | None = None
         self._preflight: preflight.TrialPreflight | None = None
         self._events: EventLog | None = None
         self._logged = 0
         self._heard_nodes: dict[str, float] = {}
         self._reported: dict[str, str] = {}
-        for event in (Event.APPROACH, Event.RUN, Event.HOLD, Event.RETREAT, Event.RESET):
+        for event in OFFERED:
             self.offer(f"supervisor/{event.value}", functools.partial(self._serve, event))
         self._forget()
         self.hear("object_pose", self._hear_object)
@@ -55,6 +57,8 @@ class SupervisorNode(CellNode):
         self.hear("shadow/joint_states", lambda m: self._measured.update(shadow=messages.positions(m, self._joint_names)))
         self.hear("motion/joint_targets", lambda m: self._measured.update(arm_target=messages.positions(m, self._arm.joint_names)))
         self.hear("controller/progress", self._hear_progress)
+        self.hear(graph.ENABLE, lambda _: self._stamps.__setitem__(graph.ENABLE, time.time()))
+        self.hear(graph.ESTOP, self._hear_estop)
         self.hear("/diagnostics", self._hear_diagnostics, always=True)
 
     def configure(self) -> None:
@@ -66,7 +70,7 @@ class SupervisorNode(CellNode):
         names = tuple(n for n in self.value("watched").split(",") if n) or tuple(n.name for n in graph.NODES)
         self._watched = tuple(n for n in names if n != self.get_name())
         limits = WatchLimits.of_cell(cell, self._arm, self._hand, self._watched)
-        self._supervisor = Supervisor(Watcher(limits, self._joint_names, self._arm.joint_names))
+        self._supervisor = Supervisor(Watcher(limits, self._joint_names, self._arm.joint_names), speed=self.value("speed"))
         self._preflight = preflight.TrialPreflight(self._arm, self._hand, reference, limits, Path(trial) if trial else None)
         self._forget()
         self._logged = 0
@@ -161,6 +165,13 @@ class SupervisorNode(CellNode):
             self._finished = state is State.RUN
             self._supervisor.request(_ENDS[state], time.time())
             self._tell()
+
+    def _hear_estop(self, message: Bool) -> None:
+        self._stamps[graph.ESTOP] = time.time()
+        pressed = self._measured["estop"] = bool(message.data)
+        if pressed:
+            # Now, and not at the next look.
+            self._observe()
 
     def _hear_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -19,6 +19,7 @@ from dextrack.errors import DexTrackError, DriverError, InputError
 from dextrack_ros import dds
 from dextrack_ros.conclusion import conclude
 from dextrack_ros.interruption import Interruption, uninterruptible
+from dextrack_ros.keys import Keys
 from dextrack_ros.preparation import PreparedTrial, TrialRequest, check_unused, default_folder, prepare
 from dextrack_ros.processes import Processes
 
@@ -48,6 +49,8 @@ class Track:
     """Run the twin with the physics of mining; the report says so."""
     dry_run: bool = False
     """Do everything except move."""
+    speed: float = 1.0
+    """How fast the run plays, as a part of its own speed, 0.1 to 1."""
     record: bool = True
     """Record the trial log."""
     params: str = ""
@@ -78,7 +81,7 @@ def _request(options: Track, command: str) -> TrialRequest:
     source = options.demonstration or options.reference
     if source is None or (options.demonstration and options.reference):
         raise InputError("track: give a demonstration or a reference, one of them.", remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
-    fields = {k: getattr(options, k) for k in ("name", "object", "cell", "seed", "zero_mismatch", "record", "dry_run", "params")}
+    fields = {k: getattr(options, k) for k in ("name", "object", "cell", "seed", "zero_mismatch", "record", "dry_run", "speed", "params")}
     return TrialRequest(source, command=command, **fields)
 
 
@@ -125,12 +128,17 @@ def _conduct(prepared: PreparedTrial, processes: Processes, say: Say, interrupti
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     watch = ProcessWatch(processes, prepared.folder, say)
+    keys = Keys()
 
     def look() -> None:
         interruption.check()
         watch.look()
+        for service in keys.pressed():
+            operator.ask(service)
 
     operator = Operator(prepared.nodes, say, look)
+    if keys.enabled:
+        say(Keys.HELP)
     try:
         return watch.explain(operator.conduct(prepared.seconds, prepared.dry_run))
     except KeyboardInterrupt:
@@ -139,6 +147,7 @@ def _conduct(prepared: PreparedTrial, processes: Processes, say: Say, interrupti
             operator.stop()
         raise
     finally:
+        keys.close()
         operator.close()
         rclpy.shutdown()
         watch.close()
