@@ -64,8 +64,14 @@ class TrialResult:
         return out
 
 
-def measure(data: TrialData, placed: Reference, obj: ObjectSpec) -> TrialResult | str:
+def measure(data: TrialData, placed: Reference, obj: ObjectSpec, source: str = "") -> TrialResult | str:
     """Lay ``data`` over the ``placed`` reference of ``obj``.
+
+    Args:
+        data: the trial as it was recorded.
+        placed: what was to be tracked.
+        obj: its object.
+        source: ``truth`` or ``estimate``, the pose of the object that is measured; empty: the truth where the log has it.
 
     Returns:
         The result; or, in words, why there is none.
@@ -73,7 +79,8 @@ def measure(data: TrialData, placed: Reference, obj: ObjectSpec) -> TrialResult 
     interval = data.run_interval_ns()
     if not len(data.target_times_ns):
         return "the trial never ran: no target was published" if interval is None else "the log holds no target of the run"
-    poses, source = (data.truth, "truth") if len(data.truth.stamp_ns) else (data.object_pose, "estimate")
+    source = source or ("truth" if len(data.truth.stamp_ns) else "estimate")
+    poses = data.truth if source == "truth" else data.object_pose
     if len(poses.stamp_ns) < 2 or len(data.state.stamp_ns) < 2:
         return f"the log holds too few {'object poses' if len(poses.stamp_ns) < 2 else 'hand states'} to measure anything"
     start = int(data.target_times_ns[0])

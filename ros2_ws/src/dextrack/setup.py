@@ -25,6 +25,6 @@ setup(
     entry_points={
         "console_scripts": [f"{node} = dextrack_ros.{node}:main" for node in NODES],
         # `dextrack track` is a verb of the one command line; it lives here because it starts ROS nodes.
-        "dextrack.verbs": ["track = dextrack_ros.track:main"],
+        "dextrack.verbs": ["track = dextrack_ros.track:main", "trials = dextrack_ros.trials:main"],
     },
 )
