@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -169,6 +170,49 @@ def bars(name: str, counts: Mapping[str, int], xlabel: str) -> str:
         axes.set_xlabel(xlabel)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="x", color=LINE, linewidth=0.4, alpha=0.6)
+        return _svg(figure, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Path3:
+    """A path in space."""
+
+    label: str
+    points: Floats
+    """(T, 3), m."""
+    colour: str = TRIAL
+
+
+def views(name: str, paths: Sequence[Path3], box: tuple[Floats, Floats], table: tuple[Floats, Floats], places: Mapping[str, Floats]) -> str:
+    """SVG of ``paths`` seen from above and from the side, to one scale.
+
+    Args:
+        name: distinguishes the figure's ids from those of other figures on the page.
+        paths: each begins at a dot.
+        box: least and greatest corner (3,) of the workspace, m.
+        table: least and greatest corner (2,) of the table's top, m.
+        places: name -> point (3,) to mark, m.
+    """
+    lower, upper = box
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8.6, 4.2), layout="constrained")
+        above, side = figure.subplots(1, 2)
+        for axes, (i, j), label in ((above, (0, 1), ("x, m", "y, m")), (side, (0, 2), ("x, m", "z, m"))):
+            axes.add_patch(Rectangle((lower[i], lower[j]), upper[i] - lower[i], upper[j] - lower[j], fill=False, edgecolor=INK, linestyle="--", linewidth=1.0))
+            for path in paths:
+                axes.plot(path.points[:, i], path.points[:, j], color=path.colour, label=path.label)
+                axes.plot(*path.points[0, [i, j]], "o", color=path.colour, markersize=6)
+            for word, point in places.items():
+                axes.plot(*point[[i, j]], "+", color=INK, markersize=9)
+                axes.annotate(word, tuple(point[[i, j]]), xytext=(4, 4), **_NOTE)
+            axes.set_xlabel(label[0])
+            axes.set_ylabel(label[1])
+            axes.set_aspect("equal")
+        above.add_patch(Rectangle((table[0][0], table[0][1]), *(table[1] - table[0]), color=SHADE, zorder=0))
+        side.axhline(0.0, color=LINE, linewidth=2.0)
+        above.set_title("from above: the table, and the workspace dashed", fontsize=9)
+        side.set_title("from the side", fontsize=9)
+        figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", fontsize=9, ncols=len(paths))
         return _svg(figure, name)
 
 

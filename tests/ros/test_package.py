@@ -121,7 +121,8 @@ def test_make_installs_no_module_that_an_earlier_build_left(package: Path, tmp_p
 
 
 def test_sources_and_names_are_told_apart(tmp_path: Path) -> None:
-    from dextrack_ros.preparation import default_folder, split_source
+    from dextrack_deploy.source import split_source
+    from dextrack_ros.preparation import default_folder
 
     assert split_source("a/b.npz") == (Path("a/b.npz"), "")
     assert split_source("a/b.h5:apple_lift@leap_right") == (Path("a/b.h5"), "apple_lift@leap_right")

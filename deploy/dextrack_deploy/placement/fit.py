@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import RefusedError
 from dextrack.references.reference import Reference
-from dextrack.rotations import conjugate, multiply, to_matrix, to_rotation_vector
+from dextrack.rotations import conjugate, from_rotation_vector, multiply, to_matrix, to_rotation_vector
 from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.wrist_to_arm import WristToArm
 from dextrack_deploy.cell import CellConfig
@@ -205,6 +205,19 @@ def anchor(begin_position: Floats, begin_quaternion: Floats, position_w: Floats,
         what = f"object: it lies {np.degrees(tilt):.0f} degrees tilted from, and {1e3 * height:.0f} mm above or below, where the reference begins."
         raise RefusedError(what, remedy="put it on the side that the reference shows, on the table.")
     return move_
+
+
+def lying_at(reference: Reference, x: float, y: float, turn_deg: float) -> tuple[Floats, Floats]:
+    """Pose, position (3,) m and quaternion (4,), of the object of ``reference`` when it lies at (x, y) as the reference begins, but turned.
+
+    Args:
+        reference: how high it lies, and which way up.
+        x: of its origin, m.
+        y: m.
+        turn_deg: about the vertical, counter-clockwise seen from above, degrees.
+    """
+    turn = from_rotation_vector([0.0, 0.0, np.radians(turn_deg)])
+    return np.array([x, y, reference.object_position_w[0, 2]]), np.asarray(multiply(turn, reference.object_quaternion_w[0]))
 
 
 class _Fit(Generic[Task]):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack_deploy.cell import CellConfig
-from dextrack_deploy.placement.reach import INFEASIBLE, Reach, ReachModel
+from dextrack_deploy.placement.reach import CLEARANCE, INFEASIBLE, POSITION_TOLERANCE, ROTATION_TOLERANCE, Reach, ReachModel
 from dextrack_deploy.placement.transform import PlanarTransform
 
 Floats = NDArray[np.float64]
@@ -98,10 +98,12 @@ def candidate(transform: PlanarTransform, reach: Reach, row: int) -> Candidate:
     """Candidate of one row of ``reach``, with the reason where it is out of reach."""
     why = ""
     if reach.cost[row] >= INFEASIBLE:
-        parts = [f"the arm stays {1e3 * reach.worst_position[row]:.0f} mm and {np.degrees(reach.worst_rotation[row]):.0f} degrees from the wrist path"]
+        parts = []
+        if reach.worst_position[row] > POSITION_TOLERANCE or reach.worst_rotation[row] > ROTATION_TOLERANCE:
+            parts.append(f"the arm stays {1e3 * reach.worst_position[row]:.0f} mm and {np.degrees(reach.worst_rotation[row]):.0f} degrees from the wrist path")
         if reach.outside[row] > 0.0:
             parts.append(f"the wrist leaves the workspace by {1e3 * reach.outside[row]:.0f} mm")
-        if reach.clearance[row] < 0.01:
+        if reach.clearance[row] < CLEARANCE:
             parts.append(f"a link of the arm comes to {1e3 * reach.clearance[row]:.0f} mm over the table")
         why = ", ".join(parts)
     return Candidate(transform, reach.q[row], float(reach.cost[row]), why)

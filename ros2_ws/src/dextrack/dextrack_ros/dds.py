@@ -11,7 +11,9 @@ from importlib import resources
 from dextrack.errors import RefusedError
 
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
-"""Environment variable from which Fast DDS takes its profile, once per process."""
+"""Environment variable from which Fast DDS 3 (Kilted) takes its profile, once per process."""
+EARLIER_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+"""The same of Fast DDS 2 (Humble, Jazzy)."""
 NETWORK_VARIABLE = "DEXTRACK_DDS_NETWORK"
 """Set to 1: the operator's explicit choice to let DDS leave this machine."""
 _DOMAIN_RANGE = range(1, 101)
@@ -34,7 +36,8 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     """What to add to ``environment``: middleware and loopback profile. A profile that is set there stays, and so does the wish for the network."""
     found = {"RMW_IMPLEMENTATION": environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")}
     if environment.get(NETWORK_VARIABLE) != "1":
-        found[PROFILE_VARIABLE] = environment.get(PROFILE_VARIABLE) or profile()
+        chosen = environment.get(PROFILE_VARIABLE) or environment.get(EARLIER_VARIABLE) or profile()
+        found |= {PROFILE_VARIABLE: chosen, EARLIER_VARIABLE: chosen}
     return found
 
 

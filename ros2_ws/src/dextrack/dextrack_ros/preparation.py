@@ -18,7 +18,8 @@ import yaml
 from dextrack_deploy import graph
 from dextrack_deploy.cell import CellConfig, cell_names, load_cell
 from dextrack_deploy.placed import arm_path_file
-from dextrack_deploy.placement import place
+from dextrack_deploy.placement import lying_at, place
+from dextrack_deploy.source import load_source
 from dextrack_deploy.trial import TrialFolder
 
 from dextrack import __version__
@@ -50,6 +51,8 @@ class TrialRequest:
     cell: str = "twin"
     mode: str = "replay"
     hand: str = "leap_right"
+    at: tuple[float, float, float] | None = None
+    """Where the object lies: x and y in m, and its turn about the vertical from how the reference begins, degrees; None: the best place is found."""
     seed: int = 0
     zero_mismatch: bool = False
     record: bool = True
@@ -102,7 +105,8 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     reference = _reference(item)
     _check(reference, cell, request)
     obj = ObjectSpec.load(Path(request.object)) if request.object else find_object(reference, request.source)
-    placed = place(item, cell, seed=request.seed) if isinstance(item, Demonstration) else place(item, cell, seed=request.seed)
+    lies = None if request.at is None else lying_at(reference, *request.at)
+    placed = place(item, cell, lies, seed=request.seed) if isinstance(item, Demonstration) else place(item, cell, lies, seed=request.seed)
     placed_file = _save(placed.task, folder.path / ("placed.h5" if isinstance(item, Demonstration) else "placed.npz"))
     np.save(arm_path_file(placed_file), placed.arm_path, allow_pickle=False)
     object_file = folder.path / "objects" / f"{reference.object_name}.npz"
@@ -111,7 +115,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     nodes = tuple(n for n in graph.node_names("twin" in dataclasses.astuple(cell.drivers)) if request.record or n != "recorder")
     _write_parameters(folder.path / PARAMETERS_FILE, request, nodes, placed_file, object_file)
     task = {
-        **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "speed", "command")},
+        **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "speed", "at", "command")},
         "placed": placed_file.name,
         "placement": {"transform": dataclasses.asdict(placed.transform), "time_scale": placed.time_scale, **dataclasses.asdict(placed.figures)},
         "nodes": nodes,
@@ -136,38 +140,10 @@ def load_prepared(folder: TrialFolder) -> PreparedTrial:
         raise InputError(f"{folder.path}: there is no prepared trial ({error}).", remedy="start it with `dextrack track` or the launch file.") from None
 
 
-def split_source(text: str) -> tuple[Path, str]:
-    """(file, name) of ``reference.npz``, ``store.h5`` or ``store.h5:name``.
-
-    Raises:
-        InputError: the text is empty.
-    """
-    if not text:
-        raise InputError("no reference was given.", remedy="give a reference (.npz) or a demonstration (.h5 or .h5:name).")
-    path, colon, name = text.rpartition(":")
-    return (Path(path), name) if colon else (Path(text), "")
-
-
 def default_folder(source: str) -> Path:
     """A trial folder of its own under ``runs``, named after what is run and the time."""
     name = re.sub(r"[^\w-]+", "_", Path(source.rpartition(":")[2] or "trial").stem.partition("@")[0])
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def load_source(path: Path, name: str) -> Reference | Demonstration:
-    """Read a reference, or the demonstration ``name`` (with or without its ``@hand``; empty: the only one) out of a store.
-
-    Raises:
-        InputError: no such file or demonstration, or it is damaged.
-    """
-    if path.suffix != ".h5":
-        return Reference.load(path)
-    names = store.names(path)
-    chosen = [n for n in names if name in ("", n, n.rpartition("@")[0])]
-    if len(chosen) != 1:
-        what = f"{len(chosen)} demonstrations called {name!r}" if name else f"{len(names)} demonstrations, and no name was given"
-        raise InputError(f"{path}: it holds {what}.", remedy=f"choose one of: {', '.join(names) or 'none'}.")
-    return store.load(path, chosen[0])
 
 
 def _reference(item: Reference | Demonstration) -> Reference:

@@ -41,6 +41,8 @@ class Track:
     """Object file; by default found by its name."""
     cell: str = "twin"
     """Name of a cell configuration, or a path to one."""
+    at: tuple[float, float, float] | None = None
+    """Where the object lies: x and y in m, and its turn about the vertical from how the reference begins, degrees; by default the best place is found."""
     out: Path | None = None
     """Trial folder; by default runs/<name>-<date>."""
     seed: int = 0
@@ -81,7 +83,7 @@ def _request(options: Track, command: str) -> TrialRequest:
     source = options.demonstration or options.reference
     if source is None or (options.demonstration and options.reference):
         raise InputError("track: give a demonstration or a reference, one of them.", remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
-    fields = {k: getattr(options, k) for k in ("name", "object", "cell", "seed", "zero_mismatch", "record", "dry_run", "speed", "params")}
+    fields = {k: getattr(options, k) for k in ("name", "object", "cell", "at", "seed", "zero_mismatch", "record", "dry_run", "speed", "params")}
     return TrialRequest(source, command=command, **fields)
 
 

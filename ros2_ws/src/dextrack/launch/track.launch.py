@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dextrack_deploy import graph
+from dextrack_deploy.source import split_source
 from dextrack_deploy.trial import TrialFolder
 from dextrack_ros import dds
-from dextrack_ros.preparation import TrialRequest, check_unused, default_folder, prepare, split_source
+from dextrack_ros.preparation import TrialRequest, check_unused, default_folder, prepare
 from dextrack_ros.processes import ONE_THREAD, PARENT_VARIABLE
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler

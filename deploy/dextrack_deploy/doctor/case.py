@@ -1,0 +1,64 @@
+"""Case: which cell is examined, what of it is hardware, and what the operator named."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from dextrack_deploy.cell import CellConfig
+
+TWIN = "twin"
+"""Drivers of this name need no hardware."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What the findings are judged against."""
+
+    cell: str
+    """Name of the cell."""
+    hand: str
+    """Driver of the hand, as the cell configuration names it."""
+    arm: str
+    """Driver of the arm."""
+    camera: str
+    """What sees the object."""
+    data: Path
+    """The user data folder."""
+    runs: Path
+    """Where trials are written."""
+    port: str | None = None
+    """Serial port of the hand, where the operator named one."""
+    host: str | None = None
+    """Address of the arm, where the operator named one."""
+
+    @classmethod
+    def of(cls, cell: CellConfig, data: Path, runs: Path, port: str | None = None, host: str | None = None) -> Case:
+        """The case of ``cell``."""
+        d = cell.drivers
+        return cls(cell.name, d.hand, d.arm, d.object_pose, data, runs, port, host)
+
+    @property
+    def needs_hand(self) -> bool:
+        """Whether a real hand is part of the cell, or its port was named."""
+        return self.hand != TWIN or self.port is not None
+
+    @property
+    def needs_arm(self) -> bool:
+        """Whether a real arm is part of the cell, or its address was named."""
+        return self.arm != TWIN or self.host is not None
+
+    @property
+    def arm_on_cable(self) -> bool:
+        """Whether the arm is reached over a network: a simulator on this machine waits, and needs no real time."""
+        return self.needs_arm and not (self.host == "localhost" or (self.host or "").startswith("127."))
+
+    @property
+    def needs_camera(self) -> bool:
+        """Whether a real camera is part of the cell."""
+        return self.camera != TWIN
+
+    @property
+    def is_hardware(self) -> bool:
+        """Whether anything of the cell is real."""
+        return self.needs_hand or self.needs_arm or self.needs_camera
