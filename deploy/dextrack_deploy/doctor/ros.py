@@ -91,13 +91,12 @@ def _profile(system: System, case: Case) -> Finding:
     folder = system.module_folder("dextrack_ros")
     ours = None if folder is None else folder / "loopback.xml"
     old = system.environment.get("ROS_DISTRO") in OLD_DISTRIBUTIONS
-    name = OLD_PROFILE if old else PROFILE
+    # Each version reads one of the two; DexTrack gives it the other where only that is set.
+    names = (OLD_PROFILE, PROFILE) if old else (PROFILE, OLD_PROFILE)
+    name = next((n for n in names if system.environment.get(n)), names[0])
     chosen = system.environment.get(name, "")
-    if not chosen and not old:
-        return ok("DDS profile", "not set: DexTrack keeps DDS on the loopback interface.")
     if not chosen:
-        what = f"Fast DDS of {system.environment['ROS_DISTRO']} reads {OLD_PROFILE}, which is not set: DDS is on the network."
-        return warning("DDS profile", what, f"`export {OLD_PROFILE}={ours or 'PATH_OF_loopback.xml'}`.")
+        return ok("DDS profile", "not set: DexTrack keeps DDS on the loopback interface.")
     content = _bytes(system.at(chosen) if chosen.startswith("/") else Path(chosen))
     if content is None:
         return problem("DDS profile", f"{name} is {chosen}, which cannot be read: DDS is on the network.", f"`unset {name}`, or correct it.")

@@ -80,9 +80,9 @@ def test_profiles(machine, lab, twin, named, ours) -> None:
 
 def test_fast_dds_2_reads_another_variable(machine, twin, named, ours) -> None:
     machine.environment["ROS_DISTRO"] = "jazzy"
-    machine.environment["FASTDDS_DEFAULT_PROFILES_FILE"] = str(ours)
-    finding = named(ros.check(machine.system, twin), "DDS profile")
-    assert finding.level is Level.WARNING and finding.remedy == f"`export FASTRTPS_DEFAULT_PROFILES_FILE={ours}`."
+    machine.write("/etc/mine.xml", "<dds>mine</dds>")
+    machine.environment["FASTDDS_DEFAULT_PROFILES_FILE"] = "/etc/mine.xml"
+    assert "FASTDDS_DEFAULT_PROFILES_FILE is your own" in named(ros.check(machine.system, twin), "DDS profile").what, "DexTrack passes it on"
     machine.write("/etc/loopback.xml", "")
     machine.at("/etc/loopback.xml").write_text(ours.read_text())
     machine.environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = "/etc/loopback.xml"

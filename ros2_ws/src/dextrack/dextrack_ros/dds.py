@@ -36,8 +36,8 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     """What to add to ``environment``: middleware and loopback profile. A profile that is set there stays, and so does the wish for the network."""
     found = {"RMW_IMPLEMENTATION": environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")}
     if environment.get(NETWORK_VARIABLE) != "1":
-        chosen = environment.get(PROFILE_VARIABLE) or environment.get(EARLIER_VARIABLE) or profile()
-        found |= {PROFILE_VARIABLE: chosen, EARLIER_VARIABLE: chosen}
+        new, old = environment.get(PROFILE_VARIABLE, ""), environment.get(EARLIER_VARIABLE, "")
+        found |= {PROFILE_VARIABLE: new or old or profile(), EARLIER_VARIABLE: old or new or profile()}
     return found
 
 
