@@ -132,7 +132,7 @@ def plan_contacts(
         seed: of the surface samples, and of the scatter.
 
     Returns:
-        The plan; its ``fingers`` is empty when the human does not touch.
+        The plan; its ``fingers`` is empty when the human does not touch, or the object is too small for two points as far apart as ``spacing``.
     """
     n = len(position_w)
     onset, release = moving_interval(position_w, quaternion_w, lowest, config)
@@ -154,6 +154,8 @@ def plan_contacts(
     rng = np.random.default_rng(seed)
     wanted = {f: np.median(tips[f], axis=0) + config.scatter * rng.normal(size=3) for f in fingers}
     points, normals, opposition = _oppose(candidates, wanted, _centre(obj), config)
+    if not points:
+        return empty
     used = tuple(points)
     return ContactPlan(
         fingers=used,
@@ -195,7 +197,7 @@ def _centre(obj: ObjectSpec) -> Floats:
 def _oppose(
     candidates: tuple[Floats, Floats], tips: dict[str, Floats], centre: Floats, config: ContactConfig
 ) -> tuple[dict[str, Floats], dict[str, Floats], float]:
-    """Pick, for every thumb candidate, the best finger candidates, and keep the best set."""
+    """Pick, for every thumb candidate, the best finger candidates, and keep the best set; empty where no finger is far enough from any thumb."""
     points, normals = candidates
     order = sorted((f for f in tips if f != "thumb"), key=lambda f: f != "middle")
     near = {f: _nearest(points, tips[f], config.reach) for f in tips}
@@ -223,6 +225,8 @@ def _oppose(
         if gains and (total := float(np.mean(gains) - cost)) > best[0]:
             best = (total, chosen)
     chosen = best[1]
+    if not chosen:
+        return {}, {}, 0.0
     thumb = points[chosen["thumb"]]
     axes = {f: (points[i] - thumb) / np.linalg.norm(points[i] - thumb) for f, i in chosen.items() if f != "thumb"}
     cosines = [0.5 * float(a @ normals[chosen[f]] - a @ normals[chosen["thumb"]]) for f, a in axes.items()]

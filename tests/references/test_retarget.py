@@ -11,9 +11,10 @@ import pytest
 
 from dextrack.errors import InputError, RefusedError
 from dextrack.hands import load_hand
+from dextrack.references.contacts import ContactConfig
 from dextrack.references.reference import Reference
 from dextrack.references.resample import resample
-from dextrack.references.retarget import RetargetConfig, retarget
+from dextrack.references.retarget import RetargetConfig, regrasp, retarget
 from dextrack.sim import build_scene
 from tests import synthetic
 
@@ -119,3 +120,9 @@ def test_settings_that_make_no_sense_are_refused_by_name(field: dict[str, Any]) 
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(InputError, match="seed"):
         retarget(synthetic.recording(), synthetic.box(), load_hand("leap_right"), seed=-1)
+
+
+def test_an_object_too_small_for_a_spacing_has_no_such_grasp(reference: Reference) -> None:
+    """Nothing on the box is half a metre apart: no grasp, and no error."""
+    assert regrasp(reference, synthetic.box(), ContactConfig(spacing=0.5)) is None
+    assert regrasp(reference, synthetic.box(), ContactConfig(), last=30) is not None
