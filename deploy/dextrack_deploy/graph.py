@@ -175,9 +175,11 @@ SERVICES = (
     Service("supervisor/hold", "std_srvs/srv/Trigger", "Stop and hold."),
     Service("supervisor/retreat", "std_srvs/srv/Trigger", "Open the hand, raise it, and go home slowly."),
     Service("supervisor/reset", "std_srvs/srv/Trigger", "Acknowledge a fault whose cause is gone."),
+    Service("arm/recover", "std_srvs/srv/Trigger", "Clear the arm's error; the supervisor's reset comes after it."),
+    Service("hand/recover", "std_srvs/srv/Trigger", "Restart motors with an error, and hold the hand where it is; the supervisor's reset comes after it."),
 )
 
-_OPERATOR_SERVICES = tuple(s.name for s in SERVICES)
+_OPERATOR_SERVICES = tuple(s.name for s in SERVICES if s.name.startswith("supervisor/"))
 
 NODES = (
     Node("twin", "The simulated cell: serves the drivers' link on loopback and publishes the truth.", publishes=("twin/truth",),
@@ -188,9 +190,9 @@ NODES = (
          parameters=(Parameter("record", True, "Write the trial log."),
                      Parameter("min_free_mb", 100.0, "Free disk space below which the trial is held, MB.", 1.0, 1e6))),
     Node("hand_driver", "Reads the hand's joints and writes its targets.", publishes=("hand/joint_states", "latency"),
-         subscribes=("shadow/joint_states", "motion/joint_targets")),
+         subscribes=("shadow/joint_states", "motion/joint_targets"), services=("hand/recover",)),
     Node("arm_driver", "Reads the arm's joints; turns the wrist's target pose into joint targets by inverse kinematics, rate-limited.",
-         publishes=("arm/joint_states", "latency"), subscribes=("shadow/joint_states", "motion/joint_targets")),
+         publishes=("arm/joint_states", "latency"), subscribes=("shadow/joint_states", "motion/joint_targets"), services=("arm/recover",)),
     Node("object_pose", "Publishes the object's pose from the camera.", publishes=("object_pose",)),
     Node("velocity", "Assembles the hand state and takes finite differences.", publishes=("state/hand", "state/object_twist"),
          subscribes=("hand/joint_states", "arm/joint_states", "object_pose"),

@@ -12,12 +12,13 @@ from dextrack_deploy.drivers.protocols import HandReading
 
 NOT_MEASURED = "not measured"
 """Where a device does not measure something: a person and a program must be able to tell that from a good value."""
-_TEMPERATURE, _DISK = "motor_temperature_c", "disk_free_mb"
+_TEMPERATURE, _VOLTAGE, _DISK = "motor_temperature_c", "motor_voltage_v", "disk_free_mb"
 
 
 def of_hand(reading: HandReading) -> dict[str, Any]:
-    """The values that the heartbeat of ``hand_driver`` has of ``reading``: motor temperatures (16) in degrees Celsius, or that there are none."""
-    return {_TEMPERATURE: NOT_MEASURED if reading.temperature is None else np.round(reading.temperature, 1).tolist()}
+    """The values that the heartbeat of ``hand_driver`` has of ``reading``: motor temperatures (16) in degrees Celsius and voltages (16) in V, or none."""
+    given = {_TEMPERATURE: reading.temperature, _VOLTAGE: reading.voltage}
+    return {key: NOT_MEASURED if values is None else np.round(values, 1).tolist() for key, values in given.items()}
 
 
 def of_log(free_mb: float) -> dict[str, Any]:
@@ -28,8 +29,8 @@ def of_log(free_mb: float) -> dict[str, Any]:
 def measured(node: str, values: Mapping[str, str]) -> dict[str, Any]:
     """The fields of ``watches.Measurements`` that the heartbeat of ``node`` has; those that are not measured are None."""
     if node == "hand_driver":
-        text = values.get(_TEMPERATURE, NOT_MEASURED)
-        return {"temperature": None if text == NOT_MEASURED else np.asarray(json.loads(text), dtype=np.float64)}
+        texts = {"temperature": values.get(_TEMPERATURE, NOT_MEASURED), "voltage": values.get(_VOLTAGE, NOT_MEASURED)}
+        return {field: None if text == NOT_MEASURED else np.asarray(json.loads(text), dtype=np.float64) for field, text in texts.items()}
     if node == "recorder":
         return {"disk_free_mb": float(values[_DISK]) if _DISK in values else None}
     return {}

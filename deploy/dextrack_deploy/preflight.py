@@ -175,7 +175,7 @@ class TrialPreflight:
         checks = check_sensors(stamps, now_ns, self.limits.sensor_ages) + check_clocks(stamps, now_ns)
         checks += check_joints("arm", arm.joint_names, m.arm_q, arm.lower, arm.upper)
         checks += check_joints("hand", hand.finger_joints, m.fingers, hand.lower, hand.upper, margin=self.limits.joint_margin)
-        checks += check_motors(hand.finger_joints, m.temperature, None)
+        checks += check_motors(hand.finger_joints, m.temperature, m.voltage)
         checks += check_object(m.object_position_w, m.object_quaternion_w, reference.object_position_w[0], reference.object_quaternion_w[0])
         if self.folder is not None:
             checks += check_disk(self.folder)

@@ -8,7 +8,7 @@ Rules
 3. The operator's HOLD is never refused in a configured state. In a state that moves, and in READY, it leads to HOLD; elsewhere the cell is still already.
 4. A request to move is refused while a reason against it is known: a watch that applies in the state asked for, or a check that the caller makes
    before it asks (``preflight``). Having observed nothing, or nothing lately, is a reason.
-5. A fault leads where ``watches.RESPONSES`` says: from a state that moves to HOLD, or from any configured state to FAULT. The strongest reaction wins,
+5. A fault leads where ``faults.RESPONSES`` says: from a state that moves to HOLD, or from any configured state to FAULT. The strongest reaction wins,
    and a stopped cell may be told a stronger one, never a weaker one.
 6. Nothing leaves HOLD or FAULT without the operator's request. FAULT is left through RESET, which is refused while the cause lasts and leads to
    HOLD, not to IDLE: after a fault the arm may be anywhere.
@@ -30,9 +30,10 @@ import enum
 from collections.abc import Sequence
 
 from dextrack.errors import InputError
+from dextrack_deploy.faults import Reason
 from dextrack_deploy.graph import HEARTBEAT_DEADLINE
 from dextrack_deploy.status import MOVING, Reaction, State, Status
-from dextrack_deploy.watches import Measurements, Reason, Watcher
+from dextrack_deploy.watches import Measurements, Watcher
 
 
 class Event(enum.Enum):

@@ -1,9 +1,8 @@
-"""Watches: what is measured while the cell runs, the limits, and what each violation leads to. No clocks: time is an argument, s."""
+"""Watches: what is measured while the cell runs, and its limits; ``faults`` says what a violation leads to. No clocks: time is an argument, s."""
 
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -14,93 +13,15 @@ from dextrack.hands.spec import HandSpec
 from dextrack.rotations import angle, from_hinges
 from dextrack_deploy.arm.spec import ArmSpec
 from dextrack_deploy.cell import CellConfig
+from dextrack_deploy.faults import ERROR_OF, GOES_HOME, Fault, Reason
 from dextrack_deploy.graph import ENABLE, ESTOP, HEARTBEAT_DEADLINE
-from dextrack_deploy.status import MOVING, Reaction, State
+from dextrack_deploy.status import State
 
 Floats = NDArray[np.float64]
 
 
-class Fault(enum.Enum):
-    """What can go wrong while a cell is configured."""
-
-    STALE_SENSOR = "stale sensor"
-    DEAD_NODE = "dead node"
-    OVERRUN = "loop overrun"
-    TRACKING = "tracking error"
-    JOINT_LIMIT = "joint limit"
-    VELOCITY = "velocity limit"
-    WORKSPACE = "workspace"
-    CURRENT = "motor current"
-    TEMPERATURE = "motor temperature"
-    OBJECT_LOST = "object lost"
-    OBJECT_JUMP = "object jump"
-    TRIAL_LOG = "trial log"
-    NOT_FINITE = "not finite"
-    DRIVER = "driver error"
-    NODE = "node error"
-    OPERATOR = "operator silent"
-    ESTOP = "emergency stop"
-
-
-@dataclasses.dataclass(frozen=True)
-class Response:
-    """What a fault leads to."""
-
-    reaction: Reaction
-    fatal: bool
-    """True: FAULT, from any configured state. False: HOLD, from a state that moves."""
-    states: frozenset[State]
-    """Where the fault is watched."""
-
-
-_CONFIGURED = frozenset(State) - {State.UNCONFIGURED}
-
-RESPONSES: dict[Fault, Response] = {
-    Fault.STALE_SENSOR: Response(Reaction.HOLD, False, MOVING),
-    Fault.DEAD_NODE: Response(Reaction.HOLD, False, MOVING),
-    Fault.OVERRUN: Response(Reaction.HOLD, False, MOVING),
-    Fault.TRACKING: Response(Reaction.HOLD, False, MOVING),
-    Fault.WORKSPACE: Response(Reaction.HOLD, False, frozenset({State.RUN})),
-    Fault.OBJECT_LOST: Response(Reaction.HOLD, False, frozenset({State.RUN})),
-    Fault.OBJECT_JUMP: Response(Reaction.HOLD, False, frozenset({State.RUN})),
-    Fault.TRIAL_LOG: Response(Reaction.HOLD, False, frozenset({State.RUN})),
-    Fault.NODE: Response(Reaction.HOLD, False, MOVING),
-    Fault.OPERATOR: Response(Reaction.HOLD, False, MOVING),
-    Fault.JOINT_LIMIT: Response(Reaction.STOP_ARM, False, MOVING),
-    Fault.VELOCITY: Response(Reaction.STOP_ARM, False, MOVING),
-    Fault.CURRENT: Response(Reaction.SOFTEN, False, MOVING | {State.HOLD}),
-    Fault.NOT_FINITE: Response(Reaction.STOP_ARM, True, _CONFIGURED),
-    Fault.TEMPERATURE: Response(Reaction.DROP_TORQUE, True, _CONFIGURED),
-    Fault.DRIVER: Response(Reaction.STOP_ARM, True, _CONFIGURED),
-    Fault.ESTOP: Response(Reaction.STOP_ARM, True, _CONFIGURED),
-}
-"""The table of DESIGN.md: for each fault, what happens and where it is watched. RETREAT does not need the object, the disk or the workspace of
-the trial: a cell that lost its object can still go home."""
-
-GOES_HOME = ("twin", "hand_driver", "arm_driver", "controller")
-"""Nodes that a RETREAT needs; the death or error of another one does not keep a cell from going home."""
-_ERROR_OF = {"hand_driver": Fault.DRIVER, "arm_driver": Fault.DRIVER, "recorder": Fault.TRIAL_LOG, "object_pose": Fault.OBJECT_LOST}
-"""What an error that a node reports counts as; of all others, ``Fault.NODE``."""
-
 _WRIST_MPS, _WRIST_RADPS = 2.0, 8.0
 """Limits of the wrist: above what an FR3 flange does (1.7 m/s), far below what a wrong sample makes."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Reason:
-    """A fault that is present, and what a person should know."""
-
-    fault: Fault
-    what: str
-
-    def __str__(self) -> str:
-        """Fault and detail."""
-        return f"{self.fault.value}: {self.what}"
-
-    @property
-    def response(self) -> Response:
-        """What the fault leads to."""
-        return RESPONSES[self.fault]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +73,10 @@ class WatchLimits:
     current_a: float = 0.55
     """Current of a motor."""
     current_for_s: float = 1.0
+    voltage_v: tuple[float, float] = (4.0, 6.0)
+    """A LEAP's motors are made for 3.7 to 6.0 V; below 4 V they lose torque, and reset soon."""
+    voltage_for_s: float = 0.5
+    """All fingers that close at once pull the supply down for a moment."""
     temperature_c: float = 65.0
     """Temperature of a motor (DYNAMIXEL XL330 shuts down at 70)."""
     disk_free_mb: float = 150.0
@@ -212,6 +137,8 @@ class Measurements:
     """(16,) motor currents, A."""
     temperature: Floats | None = None
     """(16,) motor temperatures, degrees Celsius; None also where the hand does not measure them."""
+    voltage: Floats | None = None
+    """(16,) supply voltages at the motors, V; likewise."""
     estop: bool | None = None
     """Whether the emergency stop is pressed."""
     overruns: int = 0
@@ -290,11 +217,11 @@ def _nodes(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Re
             yield Reason(Fault.DEAD_NODE, f"{name} was last heard {now - m.heard[name]:.2f} s ago (limit {w.limits.heartbeat_s:.2f} s)")
     for name, error in m.errors.items():
         if error and (state is not State.RETREAT or name in GOES_HOME):
-            yield Reason(_ERROR_OF.get(name, Fault.NODE), f"{name} reports: {error}")
+            yield Reason(ERROR_OF.get(name, Fault.NODE), f"{name} reports: {error}")
 
 
 def _finite(_: Watcher, m: Measurements, __: float, ___: State) -> Iterator[Reason]:
-    for name in ("theta", "theta_dot", "shadow", "arm_q", "arm_dq", "arm_target", "object_position_w", "current", "temperature"):
+    for name in ("theta", "theta_dot", "shadow", "arm_q", "arm_dq", "arm_target", "object_position_w", "current", "temperature", "voltage"):
         value = getattr(m, name)
         if value is not None and not np.isfinite(value).all():
             yield Reason(Fault.NOT_FINITE, f"{name} holds a value that is not finite")
@@ -355,6 +282,11 @@ def _motors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
         worst = int(np.argmax(np.abs(m.current)))
         if w.lasts("current", bool(np.abs(m.current[worst]) > limits.current_a), now, limits.current_for_s):
             yield Reason(Fault.CURRENT, f"motor {w.joint_names[6 + worst]} draws {abs(m.current[worst]):.2f} A for {limits.current_for_s:.1f} s")
+    if m.voltage is not None:
+        least, most = limits.voltage_v
+        worst = int(np.argmax(np.maximum(least - m.voltage, m.voltage - most)))
+        if w.lasts("voltage", not least <= m.voltage[worst] <= most, now, limits.voltage_for_s):
+            yield Reason(Fault.VOLTAGE, f"motor {w.joint_names[6 + worst]} has {m.voltage[worst]:.1f} V (limits {least:.1f} .. {most:.1f} V)")
     if m.temperature is not None and m.temperature.max() > limits.temperature_c:
         hottest = int(np.argmax(m.temperature))
         yield Reason(Fault.TEMPERATURE, f"motor {w.joint_names[6 + hottest]} has {m.temperature[hottest]:.0f} C (limit {limits.temperature_c:.0f} C)")

@@ -24,12 +24,18 @@ def test_temperatures_arrive_as_measurements() -> None:
 
 def test_a_hand_without_thermometers_says_not_measured() -> None:
     values = health.of_hand(HandReading(1, np.zeros(16)))
-    assert values == {"motor_temperature_c": "not measured"}
-    assert health.measured("hand_driver", carried(values)) == {"temperature": None}
+    assert values == {"motor_temperature_c": "not measured", "motor_voltage_v": "not measured"}
+    assert health.measured("hand_driver", carried(values)) == {"temperature": None, "voltage": None}
+
+
+def test_voltages_arrive_as_measurements() -> None:
+    reading = HandReading(1, np.zeros(16), voltage=np.linspace(4.6, 5.2, 16))
+    found = health.measured("hand_driver", carried(health.of_hand(reading)))
+    np.testing.assert_allclose(Measurements(**found).voltage, reading.voltage, atol=0.051)
 
 
 def test_a_heartbeat_without_the_value_measures_nothing() -> None:
-    assert health.measured("hand_driver", {"lifecycle": "inactive"}) == {"temperature": None}
+    assert health.measured("hand_driver", {"lifecycle": "inactive"}) == {"temperature": None, "voltage": None}
     assert health.measured("recorder", {}) == {"disk_free_mb": None}
     assert health.measured("velocity", {"disk_free_mb": "1.0"}) == {}
 

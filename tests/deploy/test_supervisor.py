@@ -8,9 +8,10 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from dextrack_deploy.faults import Fault
 from dextrack_deploy.status import MOVING, Reaction, State, Status
 from dextrack_deploy.supervisor import OPERATOR, TRANSITIONS, Event, Supervisor
-from dextrack_deploy.watches import Fault, Measurements, Watcher, WatchLimits
+from dextrack_deploy.watches import Measurements, Watcher, WatchLimits
 
 from dextrack.errors import InputError
 
@@ -66,6 +67,7 @@ def good(now: float, **changes: object) -> Measurements:
         "object_position_w": np.array([0.0, 0.0, 0.05]),
         "current": np.full(16, 0.1),
         "temperature": np.full(16, 40.0),
+        "voltage": np.full(16, 5.0),
         "disk_free_mb": 1e4,
     }
     return Measurements(**{**values, **changes})
@@ -141,6 +143,7 @@ LASTING = {
     Fault.TRACKING: {"shadow": np.array([0.3, 0.0, 0.3] + [0.0] * 19)},
     Fault.VELOCITY: {"theta_dot": np.full(22, 9.0)},
     Fault.CURRENT: {"current": np.full(16, -0.9)},
+    Fault.VOLTAGE: {"voltage": np.array([5.0] * 15 + [3.8])},
 }
 FATAL = {Fault.TEMPERATURE: Reaction.DROP_TORQUE, Fault.NOT_FINITE: Reaction.STOP_ARM, Fault.DRIVER: Reaction.STOP_ARM, Fault.ESTOP: Reaction.STOP_ARM}
 
@@ -171,7 +174,7 @@ def test_a_violation_that_must_last_stops_a_run_only_when_it_lasts(fault: Fault)
         if s.observe(good(now, **LASTING[fault]), now):
             break
     w = limits()
-    expected = {Fault.TRACKING: w.tracking_for_s, Fault.VELOCITY: w.velocity_for_s, Fault.CURRENT: w.current_for_s}[fault]
+    expected = {Fault.TRACKING: w.tracking_for_s, Fault.VELOCITY: w.velocity_for_s, Fault.CURRENT: w.current_for_s, Fault.VOLTAGE: w.voltage_for_s}[fault]
     assert now - begin == pytest.approx(expected, abs=0.02), "the interruption started the count again"
     assert s.state is State.HOLD and fault.value in s.status.reason
 

@@ -25,6 +25,7 @@ FROM_ELSEWHERE = {
     "importlib_resources": "imported only on Python 3.8, where an Isaac Gym image installs it",
     "launch": "launch files run under a sourced ROS 2; it is not on the package index",
     "launch_ros": "as launch",
+    "franka_sim": "twin/franka_sim_host.py runs in an environment of its own, which twin/franka_setup.py makes",
     "dex_retargeting": "only tests/bench compares with it: the extra bench installs it, `make setup` does not",
 }
 """Imported, though `make setup` does not install it."""

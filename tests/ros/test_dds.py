@@ -30,9 +30,12 @@ def test_a_profile_or_the_network_is_the_users_choice() -> None:
 
     # Fast DDS 2 knows the one name, Fast DDS 3 the other: on either a node that read none would speak on every interface.
     names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-    assert [dds.settings({})[name] for name in names] == [dds.profile()] * 2
+    assert dds.settings({})[names[0]] == dds.profile() and names[1] not in dds.settings({}), "the new one warns of the old name"
+    jazzy = {"ROS_DISTRO": "jazzy"}
+    assert [dds.settings(jazzy)[name] for name in names] == [dds.profile()] * 2
     for name in names:
-        assert [dds.settings({name: "mine.xml"})[n] for n in names] == ["mine.xml"] * 2
+        assert [dds.settings({**jazzy, name: "mine.xml"})[n] for n in names] == ["mine.xml"] * 2
+        assert dds.settings({name: "mine.xml"})[names[0]] == "mine.xml"
     assert not set(names) & set(dds.settings({"DEXTRACK_DDS_NETWORK": "1"}))
 
 

@@ -22,6 +22,8 @@ ARMS = ("fr3",)
 """Arms that DexTrack has a model of."""
 HANDS = ("leap_right",)
 """Hands that a cell can carry."""
+TWIN, PEER = "twin", "peer"
+"""Name of the twin's drivers; and the address of a device that speaks the real wire protocol and moves the twin."""
 
 
 def _refuse(field: str, what: str, remedy: str) -> InputError:
@@ -160,12 +162,30 @@ class Drivers:
     """One of ``registry.HAND_DRIVERS``."""
     object_pose: str
     """One of ``registry.OBJECT_POSE_SOURCES``."""
+    arm_address: str = ""
+    """Where the arm is, for example ``172.16.0.2``; ``peer``: the simulated Franka whose joints drive the twin's. Empty for the twin's own driver."""
+    hand_address: str = ""
+    """Where the hand is, for example ``/dev/ttyUSB0`` or ``auto``; ``peer``: the simulated motors that the twin's fingers move."""
+    object_pose_address: str = ""
+    """Where the camera is."""
 
     def __post_init__(self) -> None:
-        """Refuse drivers that there are not."""
+        """Refuse drivers that there are not, and devices without a place."""
         _check_choice("drivers.arm", self.arm, ARM_DRIVERS)
         _check_choice("drivers.hand", self.hand, HAND_DRIVERS)
         _check_choice("drivers.object_pose", self.object_pose, OBJECT_POSE_SOURCES)
+        for device in ("arm", "hand", "object_pose"):
+            given = bool(getattr(self, f"{device}_address"))
+            if given == (getattr(self, device) == TWIN):
+                what, remedy = ("is given", "leave it out: the twin has one link") if given else ("is missing", f"say where the {device} is")
+                raise _refuse(f"drivers.{device}_address", what, f"{remedy}.")
+        if PEER in (self.arm_address, self.hand_address) and not self.twin:
+            raise _refuse("drivers", f"has a {PEER}, and nothing of the twin that it could move", f"let object_pose be {TWIN}.")
+
+    @property
+    def twin(self) -> bool:
+        """Whether anything of the cell is the twin's."""
+        return TWIN in (self.arm, self.hand, self.object_pose)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,6 +29,8 @@ class HandReading:
     """Motor currents (16,), A, where the device reports them."""
     temperature: Array | None = None
     """Motor temperatures (16,), degrees Celsius, where the device reports them."""
+    voltage: Array | None = None
+    """Supply voltages (16,) at the motors, V, where the device reports them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,10 @@ class ArmReading:
     """Joint positions (7,), rad."""
     dq: Array
     """Joint velocities (7,), rad/s."""
+    mode: str = ""
+    """What the robot says that it is doing, where it says so: ``idle``, ``move``, ``guiding``, ..."""
+    effort: Array | None = None
+    """Measured joint torques (7,), N m, where the device reports them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +76,20 @@ class HandDriver(Protocol):
         """Make the motors ``full``, ``soft`` (lower gains and current limit) or ``off`` (no torque)."""
         ...
 
+    def recover(self) -> None:
+        """Restart motors with an error, on the operator's word and never otherwise, and hold the hand with full power where it is."""
+        ...
+
     def close(self) -> None:
         """Release the device, which keeps its last target; closing twice is allowed."""
         ...
 
 
 class ArmDriver(Protocol):
-    """An arm that follows a stream of joint targets. Limits on rate are the caller's: use it through a DeadlineGuard."""
+    """An arm that follows a stream of joint targets. Limits on rate are the caller's: use it through a DeadlineGuard.
+
+    An error of the device stays, and every call raises it, until ``recover``.
+    """
 
     def read(self) -> ArmReading:
         """The newest reading."""
@@ -88,6 +101,10 @@ class ArmDriver(Protocol):
 
     def stop(self) -> None:
         """End the motion where it is now; targets that come later are followed again."""
+        ...
+
+    def recover(self) -> None:
+        """Clear the device's error, on the operator's word and never otherwise. What was commanded before is forgotten: begin where the arm is."""
         ...
 
     def close(self) -> None:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dextrack.errors import InputError
 from dextrack_deploy.drivers.protocols import ArmDriver, HandDriver, ObjectPoseSource
 
+if TYPE_CHECKING:
+    from dextrack_deploy.cell import CellConfig
+
 # Classes by their place and not by themselves: a cell configuration is checked against the names, and that must not load every device's libraries.
-HAND_DRIVERS: Mapping[str, str] = {"twin": "dextrack_deploy.drivers.twin:TwinHand"}
+HAND_DRIVERS: Mapping[str, str] = {
+    "leap": "dextrack_deploy.drivers.leap:LeapHand",
+    "twin": "dextrack_deploy.drivers.twin:TwinHand",
+}
 """Name -> ``module:class``; the class takes the device's address (for the twin: its endpoint) and connects to it."""
-ARM_DRIVERS: Mapping[str, str] = {"twin": "dextrack_deploy.drivers.twin:TwinArm"}
-"""Likewise for arms."""
+ARM_DRIVERS: Mapping[str, str] = {
+    "franka": "dextrack_deploy.drivers.franka:FrankaArm",
+    "twin": "dextrack_deploy.drivers.twin:TwinArm",
+}
+"""Likewise for arms; the class also takes the cell: limits, and what the arm carries."""
 OBJECT_POSE_SOURCES: Mapping[str, str] = {"twin": "dextrack_deploy.drivers.twin:TwinCamera"}
 """Likewise for what sees the object."""
 
@@ -29,9 +38,9 @@ def open_hand(name: str, address: str) -> HandDriver:
     return driver
 
 
-def open_arm(name: str, address: str) -> ArmDriver:
-    """Connect to the arm at ``address`` through driver ``name``; raises as ``open_hand``."""
-    driver: ArmDriver = _find(ARM_DRIVERS, "arm driver", name)(address)
+def open_arm(name: str, address: str, cell: CellConfig | None = None) -> ArmDriver:
+    """Connect to the arm of ``cell`` (the shipped one when None) at ``address`` through driver ``name``; raises as ``open_hand``."""
+    driver: ArmDriver = _find(ARM_DRIVERS, "arm driver", name)(address, cell)
     return driver
 
 

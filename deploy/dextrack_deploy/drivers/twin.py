@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from dextrack_deploy.drivers.protocols import ArmReading, Array, HandReading, ObjectPose
 from dextrack_deploy.twin.link import TwinClient
+
+if TYPE_CHECKING:
+    from dextrack_deploy.cell import CellConfig
 
 
 class TwinHand:
@@ -28,6 +33,10 @@ class TwinHand:
         """Make the motors ``full``, ``soft`` or ``off``."""
         self._link.call("hand.power", power=power)
 
+    def recover(self) -> None:
+        """Give the motors full power; the twin's have no errors."""
+        self.set_power("full")
+
     def close(self) -> None:
         """Disconnect; the motors keep their last target."""
         self._link.close()
@@ -36,8 +45,8 @@ class TwinHand:
 class TwinArm:
     """The arm of the twin. See ArmDriver."""
 
-    def __init__(self, address: str) -> None:
-        """Connect as TwinHand does."""
+    def __init__(self, address: str, cell: CellConfig | None = None) -> None:
+        """Connect as TwinHand does. The twin has a cell of its own: ``cell`` is not used."""
         self._link = TwinClient(address)
 
     def read(self) -> ArmReading:
@@ -52,6 +61,9 @@ class TwinArm:
     def stop(self) -> None:
         """End the motion where it is now."""
         self._link.call("arm.stop")
+
+    def recover(self) -> None:
+        """Do nothing: the twin's arm has no errors that stay."""
 
     def close(self) -> None:
         """Disconnect; the arm holds its last target."""

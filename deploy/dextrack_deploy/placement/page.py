@@ -44,7 +44,7 @@ def _where(placed: PlacedTask, cell: CellConfig) -> str:
 
 def _how(placed: PlacedTask, cell: CellConfig) -> str:
     kinematics, q = ArmKinematics(cell), placed.arm_path
-    arm, time = kinematics.arm, np.arange(len(placed.arm_path)) * CONTROL_PERIOD
+    arm, time = kinematics.arm, np.arange(len(placed.arm_path), dtype=np.float64) * CONTROL_PERIOD
     velocity = np.abs(np.gradient(q, CONTROL_PERIOD, axis=0)) / arm.velocity
     margin = np.minimum(q - arm.lower, arm.upper - q)
     panels = [

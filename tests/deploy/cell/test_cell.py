@@ -1,5 +1,7 @@
 """Cell configurations: what ships loads, and what is wrong is refused with the field's name."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import yaml
@@ -37,6 +39,16 @@ def test_the_twin_stands_where_the_design_says():
     assert (cell.drivers.arm, cell.drivers.hand, cell.drivers.object_pose) == ("twin", "twin", "twin")
 
 
+def test_the_cell_behind_wires_is_the_twin_but_for_its_drivers():
+    wire, twin = load_cell("twin_wire"), load_cell("twin")
+    # The driver of a real arm gives less than its published limits: plans keep to what it gives.
+    assert wire.arm.velocity_fraction <= 0.85 and wire.arm.acceleration_fraction <= 0.6
+    slower = dataclasses.replace(twin.arm, velocity_fraction=wire.arm.velocity_fraction, acceleration_fraction=wire.arm.acceleration_fraction)
+    assert dataclasses.replace(wire, name="twin", drivers=twin.drivers, arm=slower) == dataclasses.replace(twin, arm=slower)
+    assert (wire.drivers.arm, wire.drivers.hand, wire.drivers.arm_address, wire.drivers.hand_address) == ("franka", "leap", "peer", "peer")
+    assert wire.drivers.twin
+
+
 def test_a_file_of_the_users_is_read_as_the_shipped_one(tmp_path, content):
     assert load_cell(write(tmp_path, content)) == load_cell("twin")
 
@@ -66,8 +78,11 @@ def test_defaults_are_used_where_a_field_is_left_out(tmp_path, content):
         (("workspace", "lower_w"), [1.0, 1.0, 1.0], "workspace"),
         (("table", "upper"), [-9.0, -9.0], "table"),
         (("drivers", "arm"), "panda", "drivers.arm"),
-        (("drivers", "arm"), "franka", "drivers.arm"),
-        (("drivers", "hand"), "leap", "drivers.hand"),
+        (("drivers", "arm"), "franka", "drivers.arm_address"),
+        (("drivers", "hand"), "leap", "drivers.hand_address"),
+        (("drivers", "hand_address"), "/dev/ttyUSB0", "drivers.hand_address"),
+        (("drivers",), {"arm": "franka", "hand": "leap", "object_pose": "twin", "arm_address": "", "hand_address": "auto"}, "drivers.arm_address"),
+        (("safety",), {"estop": "yes"}, "safety.estop"),
         (("drivers", "object_pose"), "realsense", "drivers.object_pose"),
         (("drivers",), ["twin"], "drivers"),
         (("name",), "", "name"),

@@ -47,6 +47,7 @@ class ArmDriverNode(CellNode):
         self._stamp = 0
         self.hear("shadow/joint_states", self._follow)
         self.hear("motion/joint_targets", self._move)
+        self.offer("arm/recover", self._recover)
 
     def configure(self) -> None:
         """Connect to the arm and build its inverse kinematics."""
@@ -57,15 +58,19 @@ class ArmDriverNode(CellNode):
         self._wrist = WristToArm(cell)
         # The first call prepares the solver: now, and not between two targets.
         self._wrist.hold()
-        self._driver = open_arm(cell.drivers.arm, self.value("address"))
+        self._driver = open_arm(cell.drivers.arm, self.value("address"), cell)
 
     def activate(self) -> None:
         """Begin to read; nothing is sent before the first target."""
+        self._engage()
+        self.every(CONTROL_PERIOD, self._tick, "reading the arm")
+
+    def _engage(self) -> None:
+        """Make a guard that starts from the measured position."""
         assert self._driver is not None and self._arm is not None
         arm = self._arm
         limits = JointLimits(arm.joint_names, arm.lower, arm.upper, arm.velocity, ENGAGING_VELOCITY)
         self._guard = DeadlineGuard(self._driver, limits, self._driver.read().q, period_s=CONTROL_PERIOD)
-        self.every(CONTROL_PERIOD, self._tick, "reading the arm")
 
     def deactivate(self) -> None:
         """Forget the motion that was followed."""
@@ -83,6 +88,15 @@ class ArmDriverNode(CellNode):
             self._running = False
             self._guard.hold()
             self._driver.stop()
+
+    def _recover(self) -> tuple[bool, str]:
+        """On the operator's word: clear the arm's error, and begin where it is."""
+        if self._driver is None or not self.active or self.status().may_move:
+            return False, "recover is not possible while the cell moves or the driver is not active"
+        self._driver.recover()
+        self._running = False
+        self._engage()
+        return True, "the arm's error is cleared; the supervisor's reset comes next"
 
     def _follow(self, message: JointState) -> None:
         """In RUN: the wrist of the shadow simulator, through inverse kinematics."""

@@ -13,7 +13,8 @@ from dextrack.errors import RefusedError
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 """Environment variable from which Fast DDS 3 (Kilted) takes its profile, once per process."""
 EARLIER_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
-"""The same of Fast DDS 2 (Humble, Jazzy)."""
+"""The same of Fast DDS 2 (Humble, Jazzy); later ones complain of it."""
+_EARLIER = ("humble", "iron", "jazzy")
 NETWORK_VARIABLE = "DEXTRACK_DDS_NETWORK"
 """Set to 1: the operator's explicit choice to let DDS leave this machine."""
 _DOMAIN_RANGE = range(1, 101)
@@ -37,7 +38,9 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     found = {"RMW_IMPLEMENTATION": environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")}
     if environment.get(NETWORK_VARIABLE) != "1":
         new, old = environment.get(PROFILE_VARIABLE, ""), environment.get(EARLIER_VARIABLE, "")
-        found |= {PROFILE_VARIABLE: new or old or profile(), EARLIER_VARIABLE: old or new or profile()}
+        found[PROFILE_VARIABLE] = new or old or profile()
+        if environment.get("ROS_DISTRO") in _EARLIER:
+            found[EARLIER_VARIABLE] = old or new or profile()
     return found
 
 

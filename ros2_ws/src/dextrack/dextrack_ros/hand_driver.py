@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import sys
 
 import numpy as np
@@ -36,8 +37,10 @@ class HandDriverNode(CellNode):
         self._guard: DeadlineGuard | None = None
         self._power = "full"
         self._lag = 0.0
+        self._stamps: collections.deque[int] = collections.deque(maxlen=61)
         self.hear("shadow/joint_states", lambda m: self._command(m, State.RUN))
         self.hear("motion/joint_targets", lambda m: self._command(m, State.APPROACH, State.RETREAT))
+        self.offer("hand/recover", self._recover)
 
     def configure(self) -> None:
         """Connect to the hand."""
@@ -48,6 +51,10 @@ class HandDriverNode(CellNode):
 
     def activate(self) -> None:
         """Begin to read; nothing is sent before the first target."""
+        assert self._driver is not None
+        if not self.value("dry_run"):
+            # To become active is the operator's word: motors that were left alone for a while hold where they are.
+            self._driver.set_power("full")
         self._engage()
         self.every(CONTROL_PERIOD, self._tick, "reading the hand")
 
@@ -70,6 +77,14 @@ class HandDriverNode(CellNode):
             if power == "full":
                 # The fingers may have been moved while they were weak: targets begin where they are now.
                 self._engage()
+
+    def _recover(self) -> tuple[bool, str]:
+        """On the operator's word: restart motors with an error, and hold the hand where it is."""
+        if self._driver is None or not self.active or self.status().may_move:
+            return False, "recover is not possible while the cell moves or the driver is not active"
+        self._driver.recover()
+        self._engage()
+        return True, "the hand holds where it is; the supervisor's reset comes next"
 
     def _engage(self) -> None:
         """Make a guard that starts from the measured position."""
@@ -99,7 +114,9 @@ class HandDriverNode(CellNode):
             self._guard.hold()
         report = self._guard.tick()
         r = self._driver.read()
-        done = {"clamped": list(report.clamped), "slowed": list(report.slowed), "refused": report.refused, "holds": report.holds}
+        self._stamps.append(r.stamp)
+        rate = 1e9 * (len(self._stamps) - 1) / max(self._stamps[-1] - self._stamps[0], 1)
+        done = {"rate_hz": round(rate, 1), "clamped": list(report.clamped), "slowed": list(report.slowed), "refused": report.refused, "holds": report.holds}
         self.health(report.state.value, **done, **health.of_hand(r))
         self.publish("hand/joint_states", messages.joint_state(r.stamp, self._hand.finger_joints, r.position, r.velocity, r.current))
 

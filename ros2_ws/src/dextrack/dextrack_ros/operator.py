@@ -65,7 +65,7 @@ class Operator:
         self.moved = False
         """Whether the cell was ever in a state that moves."""
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
-        self._services: dict[str, Any] = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
+        self._services: dict[str, Any] = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES if s.name.startswith("supervisor/")}
         # A cell moves only while it hears this. It leaves from the loop that waits for the cell: an operator that hangs is silent.
         enable = graph.topic(graph.ENABLE)
         self._enable = self._node.create_publisher(Header, enable.name, messages.qos(enable.qos))

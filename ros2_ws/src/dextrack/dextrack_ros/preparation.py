@@ -17,10 +17,12 @@ import numpy as np
 import yaml
 from dextrack_deploy import graph
 from dextrack_deploy.cell import CellConfig, cell_names, load_cell
+from dextrack_deploy.cell.config import PEER, TWIN
 from dextrack_deploy.placed import arm_path_file
 from dextrack_deploy.placement import lying_at, place
 from dextrack_deploy.source import load_source
 from dextrack_deploy.trial import TrialFolder
+from dextrack_deploy.twin import wire
 
 from dextrack import __version__
 from dextrack.demonstrations import store
@@ -35,7 +37,8 @@ PARAMETERS_FILE = "parameters.yaml"
 """The nodes' parameters in a trial folder, as ROS 2 reads them."""
 TASK_FILE = "task.json"
 """What was asked for, in a trial folder."""
-_DEVICES = ("hand_driver", "arm_driver", "object_pose")
+_NODE_OF = {"hand": "hand_driver", "arm": "arm_driver", "object_pose": "object_pose"}
+"""Device of a cell -> the node that talks to it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +115,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     object_file = folder.path / "objects" / f"{reference.object_name}.npz"
     object_file.parent.mkdir(exist_ok=True)
     obj.save(object_file)
-    nodes = tuple(n for n in graph.node_names("twin" in dataclasses.astuple(cell.drivers)) if request.record or n != "recorder")
+    nodes = tuple(n for n in graph.node_names(cell.drivers.twin) if request.record or n != "recorder")
     _write_parameters(folder.path / PARAMETERS_FILE, request, nodes, placed_file, object_file)
     task = {
         **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "speed", "at", "command")},
@@ -168,13 +171,15 @@ def _save(placed: Reference | Demonstration, path: Path) -> Path:
 def _write_parameters(path: Path, request: TrialRequest, nodes: tuple[str, ...], placed: Path, obj: Path) -> None:
     """One section per node: the operator's own values, then the trial's. Paths are absolute: a node may have another working folder."""
     port = _free_port()
-    # The only device address that is not a matter of the cell's own configuration is the twin's.
-    address = f"tcp://127.0.0.1:{port}"
+    devices = load_cell(request.cell).drivers
     cell = request.cell if request.cell in cell_names() else str(Path(request.cell).resolve())
     common = {"cell": cell, "placed": str(placed.resolve()), "object": str(obj.resolve()), "trial": str(path.parent.resolve()), "dry_run": request.dry_run}
     own = {n: {**_tuned(request.params).get(n, {})} for n in nodes}
-    for name in _DEVICES:
-        own[name]["address"] = address
+    for device in _NODE_OF:
+        driver, address = getattr(devices, device), getattr(devices, f"{device}_address")
+        # What only this trial knows: the twin's link, and where its bus peers are.
+        given = f"tcp://127.0.0.1:{port}" if driver == TWIN else wire.address(device, path.parent.resolve()) if address == PEER else address
+        own[_NODE_OF[device]]["address"] = given
     own["supervisor"]["watched"] = ",".join(n for n in nodes if n != "supervisor")
     own["controller"]["mode"] = request.mode
     own["supervisor"]["speed"] = request.speed

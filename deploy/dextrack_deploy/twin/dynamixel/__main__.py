@@ -1,0 +1,88 @@
+"""The bus peer as a process: prints one line of JSON with its pseudo terminal and serves until SIGINT or SIGTERM.
+
+python -m dextrack_deploy.twin.dynamixel --twin tcp://127.0.0.1:PORT
+python -m dextrack_deploy.twin.dynamixel --alone
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+
+import numpy as np
+import tyro
+
+from dextrack.errors import DexTrackError, InputError
+from dextrack.hands import load_hand
+from dextrack_deploy.twin.dynamixel.line import Adapter
+from dextrack_deploy.twin.dynamixel.peer import Peer
+from dextrack_deploy.twin.dynamixel.plant import Lags, TwinFingers
+from dextrack_deploy.twin.dynamixel.table import BAUD_RATES
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A LEAP hand's motors behind a pseudo terminal."""
+
+    twin: str = ""
+    """The twin that they move: tcp://127.0.0.1:PORT, as it printed it."""
+    alone: bool = False
+    """Without a twin: every joint is a first-order lag."""
+    hand: str = "leap_right"
+    """Whose rest pose the joints of a peer alone begin in."""
+    motors: int = 16
+    """Ids 0 to this, itself not included, are on the bus."""
+    baud: int = BAUD_RATES[-1]
+    """Baud of the motors."""
+    latency_ms: float = 1.0
+    """Latency timer of the adapter; 16 is what a system sets by itself."""
+    payload: int = 510
+    """Bytes of one USB packet: 510 of a U2D2, 62 of an adapter with an FT232R."""
+    parent: int = 0
+    """End when the parent of this process is no longer the process of this id; 0: whatever becomes of it."""
+
+
+def serve(options: Options) -> None:
+    """Run a peer until SIGINT or SIGTERM (or, where asked, the parent's end).
+
+    Raises:
+        InputError: the options contradict each other.
+        DriverError: no twin answers.
+    """
+    if options.alone == bool(options.twin):
+        raise InputError("a bus peer moves a twin's fingers or stands alone.", remedy="give either --twin or --alone.")
+    if options.baud not in BAUD_RATES or not 1 <= options.motors <= 16 or options.latency_ms <= 0.0 or options.payload < 1:
+        what = "baud is not one of %s, motors not 1 to 16, or latency or payload not positive." % ", ".join(map(str, BAUD_RATES))
+        raise InputError("bus peer: %s" % what, remedy="correct the option.")
+    stopping = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    plant = Lags(np.array(load_hand(options.hand).rest)) if options.alone else TwinFingers(options.twin)
+    peer = Peer(plant, options.motors, options.baud, Adapter(latency_s=1e-3 * options.latency_ms, payload=options.payload))
+    try:
+        print(json.dumps({"pty": peer.pty, "control": peer.control, "pid": os.getpid()}), flush=True)
+        peer.run(lambda: stopping or options.parent not in (0, os.getppid()))
+    finally:
+        peer.close()
+
+
+def main() -> int:
+    """Command line of the bus peer."""
+    try:
+        serve(tyro.cli(Options))
+    except DexTrackError as error:
+        print("error: %s" % error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
