@@ -25,6 +25,7 @@ from dextrack.errors import DexTrackError, InputError, RefusedError
 from dextrack.hands import load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack_deploy.cell import load_cell
+from dextrack_deploy.twin.commands import CommandTrace
 from dextrack_deploy.twin.link import LARGEST_MESSAGE, PROTOCOL, VERSION, decode, encode
 from dextrack_deploy.twin.mismatch import Mismatch
 from dextrack_deploy.twin.pacing import Pacer
@@ -40,13 +41,14 @@ MOST_PER_TURN = 16
 class TwinServer:
     """Runs a Twin in real time and answers the link."""
 
-    def __init__(self, twin: Twin, port: int = 0) -> None:
-        """Listen on ``port`` of 127.0.0.1 (0: any free one); ``run`` begins.
+    def __init__(self, twin: Twin, port: int = 0, trace: CommandTrace | None = None) -> None:
+        """Listen on ``port`` of 127.0.0.1 (0: any free one); ``run`` begins. Accepted commands are noted in ``trace``, which the server closes.
 
         Raises:
             RefusedError: the port is taken.
         """
         self._twin = twin
+        self._trace = trace
         self._session = uuid.uuid4().hex
         self._commanded: dict[str, dict[str, float | int]] = {}
         self._context = zmq.Context()
@@ -93,6 +95,8 @@ class TwinServer:
             wait_ms = max(0, math.ceil(1e3 * self._pacer.seconds_to_next()))
             if self._socket.poll(wait_ms):
                 self._answer_waiting()
+            if self._trace is not None:
+                self._trace.flush_due()
             for _ in range(MOST_PER_TURN):
                 if not self._pacer.take():
                     break
@@ -103,6 +107,8 @@ class TwinServer:
         if not self._context.closed:
             self._socket.close(linger=0)
             self._context.term()
+        if self._trace is not None:
+            self._trace.close()
 
     def _answer_waiting(self) -> None:
         for _ in range(MOST_PER_TURN):
@@ -169,10 +175,12 @@ class TwinServer:
 
     def _write_hand(self, request: dict[str, Any]) -> dict[str, Any]:
         self._twin.write_hand(request["targets"])
-        return self._note("hand", request)
+        return self._note("hand", request, request["targets"])
 
     def _power_hand(self, request: dict[str, Any]) -> dict[str, Any]:
         self._twin.set_hand_power(request["power"])
+        if self._trace is not None:
+            self._trace.note("hand.power", power=request["power"])
         return {"stamp": self._now()}
 
     def _read_arm(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -181,10 +189,12 @@ class TwinServer:
 
     def _write_arm(self, request: dict[str, Any]) -> dict[str, Any]:
         self._twin.write_arm(request["q"])
-        return self._note("arm", request)
+        return self._note("arm", request, request["q"])
 
     def _stop_arm(self, request: dict[str, Any]) -> dict[str, Any]:
         self._twin.stop_arm()
+        if self._trace is not None:
+            self._trace.note("arm.stop")
         return {"stamp": self._now()}
 
     def _read_camera(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -229,9 +239,11 @@ class TwinServer:
             **self._pacer.report(),
         }
 
-    def _note(self, device: str, request: dict[str, Any]) -> dict[str, Any]:
-        count = self._commanded.get(device, {"count": 0})["count"]
-        self._commanded[device] = {"at": time.monotonic(), "count": int(count) + 1, "stamp": int(request.get("stamp") or 0)}
+    def _note(self, device: str, request: dict[str, Any], targets: list[float]) -> dict[str, Any]:
+        count, stamp = self._commanded.get(device, {"count": 0})["count"], int(request.get("stamp") or 0)
+        self._commanded[device] = {"at": time.monotonic(), "count": int(count) + 1, "stamp": stamp}
+        if self._trace is not None:
+            self._trace.write("%s.write" % device, targets, stamp)
         return {"stamp": self._now()}
 
 
@@ -255,6 +267,8 @@ class Options:
     """How the twin differs from mining's simulation."""
     zero_mismatch: bool = False
     """Mining's own physics and perfect sensors instead; the trial is labelled so."""
+    commands: Path | None = None
+    """Append every accepted command to this file (see ``commands``)."""
     parent: int = 0
     """End when the parent of this process is no longer the process of this id; 0: whatever becomes of it."""
 
@@ -281,7 +295,7 @@ def serve(options: Options) -> None:
         object_position_w=(*options.position, 0.0),
         object_quaternion_w=options.quaternion,
     )
-    server = TwinServer(twin, options.port)
+    server = TwinServer(twin, options.port, None if options.commands is None else CommandTrace(options.commands))
     try:
         print(json.dumps({"endpoint": server.endpoint, "pid": os.getpid(), "mismatch": twin.mismatch.as_dict()}), flush=True)
         server.run(lambda: stopping or options.parent not in (0, os.getppid()))

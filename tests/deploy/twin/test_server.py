@@ -16,6 +16,7 @@ import psutil
 import pytest
 import trimesh
 import zmq
+from dextrack_deploy.twin.commands import FLUSH_S, read_commands
 from dextrack_deploy.twin.link import TIMEOUT_S, TwinClient
 from dextrack_deploy.twin.process import TwinProcess
 
@@ -270,3 +271,54 @@ def test_zero_mismatch_is_explicit_and_labelled(box_file: Path) -> None:
         assert (twin.mismatch["label"], twin.mismatch["friction"]) == ("custom", 0.5)
     with pytest.raises(DriverError, match="excludes"):
         TwinProcess(box_file, ["--zero-mismatch", "--mismatch.friction", "0.5"])
+
+
+def test_accepted_commands_are_traced_and_refused_ones_are_not(box_file: Path, low: np.ndarray, tmp_path: Path) -> None:
+    trace = tmp_path / "commands.jsonl"
+    with TwinProcess(box_file, ["--commands", str(trace)]) as twin, TwinClient(twin.endpoint, timeout_s=2.0) as client:
+        before = time.time_ns()
+        client.call("hand.write", targets=[0.123456789] * 16, stamp=11)
+        client.call("arm.write", q=low.tolist(), stamp=12)
+        client.call("arm.stop")
+        client.call("hand.power", power="soft")
+        with pytest.raises(InputError):
+            client.call("hand.write", targets=[float("nan")] * 16, stamp=13)
+        with pytest.raises(InputError):
+            client.call("arm.write", q=[0.0] * 7, stamp=14)
+        after = time.time_ns()
+        # A twin that is killed loses no more than what came just before.
+        time.sleep(3.0 * FLUSH_S)
+        twin.process.kill()
+        twin.process.wait()
+    commands = read_commands(trace)
+    assert (commands.hand.stamp_ns.tolist(), commands.arm.stamp_ns.tolist(), commands.cut) == ([11], [12], 0)
+    np.testing.assert_allclose(commands.hand.values, 0.123456789, atol=1e-6)
+    np.testing.assert_allclose(commands.arm.values[0], low, atol=1e-6)
+    times = [commands.hand.at_ns[0], commands.arm.at_ns[0], *commands.arm_stops_ns, commands.powers[0][0]]
+    assert [before, *times, after] == sorted([before, *times, after])
+    assert commands.powers[0][1] == "soft"
+
+
+def test_a_trace_outlives_its_commander_and_a_line_that_was_cut_is_left_out(box_file: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "commands.jsonl"
+    with TwinProcess(box_file, ["--commands", str(trace)]) as twin:
+        code = (
+            "import sys; from dextrack_deploy.twin.link import TwinClient; c = TwinClient(sys.argv[1], 2.0);"
+            "[c.call('hand.write', targets=[0.1] * 16, stamp=n) for n in range(1, 51)]; import os; os.kill(os.getpid(), 9)"
+        )
+        assert subprocess.run([sys.executable, "-c", code, twin.endpoint]).returncode == -signal.SIGKILL
+    assert read_commands(trace).hand.stamp_ns.tolist() == list(range(1, 51))
+    whole = trace.read_bytes()
+    trace.write_bytes(whole[:-20])
+    assert (len(read_commands(trace).hand.at_ns), read_commands(trace).cut) == (49, 1)
+    with pytest.raises(InputError, match="nowhere"):
+        read_commands(tmp_path / "nowhere.jsonl")
+
+
+def test_a_trace_that_cannot_be_written_is_refused_and_a_full_disk_does_not_stop_the_twin(box_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(DriverError, match="command trace"):
+        TwinProcess(box_file, ["--commands", str(tmp_path / "nowhere" / "commands.jsonl")])
+    with TwinProcess(box_file, ["--commands", "/dev/full"]) as twin, TwinClient(twin.endpoint, timeout_s=2.0) as client:
+        client.call("hand.write", targets=[0.1] * 16, stamp=1)
+        time.sleep(3.0 * FLUSH_S)
+        assert client.call("status")["commands"] == {"hand": 1}

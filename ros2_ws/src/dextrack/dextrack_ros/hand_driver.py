@@ -52,9 +52,8 @@ class HandDriverNode(CellNode):
     def activate(self) -> None:
         """Begin to read; nothing is sent before the first target."""
         assert self._driver is not None
-        if not self.value("dry_run"):
-            # To become active is the operator's word: motors that were left alone for a while hold where they are.
-            self._driver.set_power("full")
+        # To become active is the operator's word: motors that were left alone for a while hold where they are. A dry run leaves the fingers limp.
+        self._driver.set_power("off" if self.value("dry_run") else "full")
         self._engage()
         self.every(CONTROL_PERIOD, self._tick, "reading the hand")
 

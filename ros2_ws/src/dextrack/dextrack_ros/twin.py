@@ -1,13 +1,16 @@
-"""The twin node: the simulated cell as a child process, and the truth about its object for the report."""
+"""The twin node: the simulated cell and its bus peers as child processes, and the truth about its object for the report."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from dextrack_deploy.cell import load_cell
 from dextrack_deploy.placed import placed_reference
+from dextrack_deploy.twin.commands import COMMANDS_FILE
 from dextrack_deploy.twin.link import TwinClient
 from dextrack_deploy.twin.process import TwinProcess
+from dextrack_deploy.twin.wire import WirePeers
 
 from dextrack.files import write_json
 from dextrack.references.reference import CONTROL_PERIOD
@@ -23,6 +26,7 @@ class TwinNode(CellNode):
         super().__init__("twin")
         self._twin: TwinProcess | None = None
         self._client: TwinClient | None = None
+        self._peers: WirePeers | None = None
 
     def configure(self) -> None:
         """Start the simulation with the object where the placed reference begins."""
@@ -33,9 +37,11 @@ class TwinNode(CellNode):
             *("--position", *(repr(float(v)) for v in position[:2])),
             *("--quaternion", *(repr(float(v)) for v in quaternion)),
             *(("--zero-mismatch",) if self.value("mismatch") == "none" else ()),
+            *(("--commands", str(Path(self.value("trial")) / COMMANDS_FILE)) if self.value("trial") else ()),
         ]
         self._twin = TwinProcess(Path(self.value("object")), options)
         self._client = TwinClient(self._twin.endpoint)
+        self._peers = WirePeers(load_cell(self.value("cell")), self.value("cell"), self._twin.endpoint, Path(self.value("trial") or "."))
         if self.value("trial"):
             settled = self._client.call("status")["settled"]
             write_json(Path(self.value("trial")) / "twin.json", {**self._client.hello, "settled": settled})
@@ -44,16 +50,21 @@ class TwinNode(CellNode):
     def activate(self) -> None:
         """Begin to publish the truth."""
         assert self._twin is not None
-        realtime.begin(self._twin.process.pid)
+        assert self._peers is not None
+        for process in (self._twin, *self._peers.processes.values()):
+            realtime.begin(process.process.pid)
+            realtime.begin(int(process.announcement.get("simulator", process.process.pid)))
         self.every(CONTROL_PERIOD, self._publish_truth, "reading the twin")
 
     def cleanup(self) -> None:
         """End the simulation."""
+        if self._peers is not None:
+            self._peers.close()
         if self._client is not None:
             self._client.close()
         if self._twin is not None:
             self._twin.close()
-        self._client = self._twin = None
+        self._client = self._twin = self._peers = None
 
     def _publish_truth(self) -> None:
         assert self._client is not None
