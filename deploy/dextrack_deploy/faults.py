@@ -12,6 +12,7 @@ class Fault(enum.Enum):
     """What can go wrong while a cell is configured."""
 
     STALE_SENSOR = "stale sensor"
+    STALE_COMMAND = "stale command"
     DEAD_NODE = "dead node"
     OVERRUN = "loop overrun"
     TRACKING = "tracking error"
@@ -46,6 +47,7 @@ _CONFIGURED = frozenset(State) - {State.UNCONFIGURED}
 
 RESPONSES: dict[Fault, Response] = {
     Fault.STALE_SENSOR: Response(Reaction.HOLD, False, MOVING),
+    Fault.STALE_COMMAND: Response(Reaction.HOLD, False, frozenset({State.RUN})),
     Fault.DEAD_NODE: Response(Reaction.HOLD, False, MOVING),
     Fault.OVERRUN: Response(Reaction.HOLD, False, MOVING),
     Fault.TRACKING: Response(Reaction.HOLD, False, MOVING),

@@ -20,6 +20,8 @@ HEARTBEAT_DEADLINE = 0.5
 """A node that has not heard the supervisor for this long holds; a node not heard for this long counts as dead. Seconds."""
 ENABLE, ESTOP = "operator/enable", "estop"
 """Topics that come from outside the graph: from whoever conducts the trial, and from the cell's emergency stop where it has one."""
+FOLLOWED = "shadow/joint_states"
+"""Topic that the cell follows in RUN."""
 COMMAND_DEADLINE = 0.1
 """A driver that has got no command for this long holds the last safe target by itself. Seconds."""
 

@@ -26,6 +26,10 @@ MOVING = frozenset({State.APPROACH, State.RUN, State.RETREAT})
 """The only states in which a driver may change what it commands."""
 
 
+BEGINS = {State.APPROACH: State.IDLE, State.RUN: State.READY, State.RETREAT: State.HOLD}
+"""State that moves -> the only state that it begins from."""
+
+
 class Reaction(enum.IntEnum):
     """What the drivers do when the cell stops; the larger one wins."""
 

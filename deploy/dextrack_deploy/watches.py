@@ -14,7 +14,7 @@ from dextrack.rotations import angle, from_hinges
 from dextrack_deploy.arm.spec import ArmSpec
 from dextrack_deploy.cell import CellConfig
 from dextrack_deploy.faults import ERROR_OF, GOES_HOME, Fault, Reason
-from dextrack_deploy.graph import ENABLE, ESTOP, HEARTBEAT_DEADLINE
+from dextrack_deploy.graph import ENABLE, ESTOP, FOLLOWED, HEARTBEAT_DEADLINE
 from dextrack_deploy.status import State
 
 Floats = NDArray[np.float64]
@@ -41,6 +41,10 @@ class WatchLimits:
     workspace_upper_w: Floats = dataclasses.field(default_factory=lambda: np.array([0.6, 0.6, 0.9]))
     streams: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"hand/joint_states": 0.2, "arm/joint_states": 0.2})
     """Largest age of the newest sample of each sensor, s."""
+    ahead_s: float = 0.1
+    """A stamp farther ahead of this clock than this is of another clock, and says nothing about how old a sample is."""
+    followed_s: tuple[float, float] = (0.15, 0.25)
+    """In RUN, targets that the cell follows may carry samples this old, and be older for so long: planning a run takes none, a pause goes on giving them."""
     object_age_s: float = 0.25
     """The object counts as lost when its newest pose is older."""
     object_jump_m: float = 0.10
@@ -165,6 +169,7 @@ class Watcher:
         """A motion begins: commands in ``m`` are of an earlier one, and say nothing about how this one is tracked."""
         self._earlier = {"shadow": m.shadow, "arm_target": m.arm_target}
         self.forget("tracking")
+        self.forget("followed")
 
     def new(self, m: Measurements, command: str) -> Floats | None:
         """The field ``command`` of ``m``, where it has changed since the motion began."""
@@ -206,6 +211,17 @@ def _sensors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reas
             yield Reason(Fault.STALE_SENSOR, f"{name} was never heard")
         elif now - m.stamps[name] > limit:
             yield Reason(Fault.STALE_SENSOR, f"{name} is {now - m.stamps[name]:.2f} s old (limit {limit:.2f} s)")
+        elif m.stamps[name] - now > w.limits.ahead_s:
+            yield Reason(Fault.STALE_SENSOR, f"{name} is stamped {m.stamps[name] - now:.2f} s ahead of this clock (limit {w.limits.ahead_s:.2f} s)")
+
+
+def _followed(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
+    """What the cell follows in RUN: a stream that ends or repeats itself makes the cell stand, and would move it unasked when it comes back."""
+    age, for_s = w.limits.followed_s
+    stamp = m.stamps.get(FOLLOWED)
+    if w.lasts("followed", state is State.RUN and (stamp is None or now - stamp > age), now, for_s):
+        what = "was never heard" if stamp is None else f"carries a sample {now - stamp:.2f} s old (limit {age:.2f} s)"
+        yield Reason(Fault.STALE_COMMAND, f"{FOLLOWED} {what}")
 
 
 def _nodes(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
@@ -221,7 +237,7 @@ def _nodes(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Re
 
 
 def _finite(_: Watcher, m: Measurements, __: float, ___: State) -> Iterator[Reason]:
-    for name in ("theta", "theta_dot", "shadow", "arm_q", "arm_dq", "arm_target", "object_position_w", "current", "temperature", "voltage"):
+    for name in ("theta", "theta_dot", "fingers", "shadow", "arm_q", "arm_dq", "arm_target", "object_position_w", "current", "temperature", "voltage"):
         value = getattr(m, name)
         if value is not None and not np.isfinite(value).all():
             yield Reason(Fault.NOT_FINITE, f"{name} holds a value that is not finite")
@@ -266,6 +282,8 @@ def _limits(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
         yield Reason(Fault.JOINT_LIMIT, what)
     for what in _outside(w.joint_names, m.theta, limits.hand_lower, limits.hand_upper, limits.joint_margin):
         yield Reason(Fault.JOINT_LIMIT, what)
+    for what in _outside(w.joint_names, w.new(m, "shadow"), limits.hand_lower, limits.hand_upper, limits.joint_margin):
+        yield Reason(Fault.JOINT_LIMIT, f"the shadow simulator's {what}")
     for names, rate, limit in ((w.arm_joint_names, m.arm_dq, limits.arm_velocity), (w.joint_names, m.theta_dot, limits.hand_velocity)):
         bound = limits.velocity_factor * limit
         fast = [] if rate is None else list(_outside(names, rate, -bound, bound, 0.0))
@@ -299,6 +317,8 @@ def _object(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
     age = now - m.stamps["object_pose"]
     if age > w.limits.object_age_s:
         yield Reason(Fault.OBJECT_LOST, f"the object's newest pose is {age:.2f} s old (limit {w.limits.object_age_s:.2f} s)")
+    if -age > w.limits.ahead_s:
+        yield Reason(Fault.OBJECT_LOST, f"the object's newest pose is stamped {-age:.2f} s ahead of this clock (limit {w.limits.ahead_s:.2f} s)")
     if w.jump(m) > w.limits.object_jump_m:
         yield Reason(Fault.OBJECT_JUMP, f"the object moved {w.jump(m):.3f} m between two poses (limit {w.limits.object_jump_m:.3f} m)")
 
@@ -318,5 +338,5 @@ def _people(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
         yield Reason(Fault.ESTOP, f"it was last heard {now - m.stamps[ESTOP]:.2f} s ago (limit {limits.estop_s:.2f} s)")
 
 
-WATCHES: tuple[Watch, ...] = (_sensors, _nodes, _people, _finite, _loop, _tracking, _limits, _motors, _object)
+WATCHES: tuple[Watch, ...] = (_sensors, _followed, _nodes, _people, _finite, _loop, _tracking, _limits, _motors, _object)
 """Every watch; each yields the reasons that it finds, in any state."""

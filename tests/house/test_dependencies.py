@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -43,8 +44,12 @@ def declared(root: Path, *extras: str) -> set[str]:
     return {canonical(re.match(r"[\w.-]+", line).group()) for line in lines}
 
 
-def imported(*folders: Path) -> dict[str, set[str]]:
-    """What the files of ``folders`` import, standard library and ours aside: module -> distributions that provide it."""
+def imported(*folders: Path, scripts: Sequence[Path] = ()) -> dict[str, set[str]]:
+    """What the files of ``folders`` import, standard library and ours aside: module -> distributions that provide it.
+
+    Files in the folders ``scripts`` import each other by their bare names.
+    """
+    beside = {path.stem for folder in scripts for path in folder.glob("*.py")}
     names = set()
     for path in (path for folder in folders for path in folder.rglob("*.py")):
         found = set()
@@ -54,7 +59,7 @@ def imported(*folders: Path) -> dict[str, set[str]]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.split(".")[0])
         # A process that a test starts finds the files beside it by their bare names.
-        names |= {name for name in found if not (path.parent / (name + ".py")).is_file()}
+        names |= {name for name in found if name not in beside and not (path.parent / (name + ".py")).is_file()}
     names = {n for n in names if n not in sys.stdlib_module_names and not OURS.fullmatch(n)} - set(FROM_ELSEWHERE)
     providers = packages_distributions()
     assert names <= set(providers), "not installed: %s" % sorted(names - set(providers))
@@ -74,7 +79,7 @@ def test_deploy_imports_only_what_it_declares(root: Path) -> None:
 
 
 def test_the_tests_and_nodes_import_only_what_is_declared(root: Path) -> None:
-    modules = imported(root / "tests", root / "ros2_ws")
+    modules = imported(root / "tests", root / "ros2_ws", scripts=(root / "tests" / "bench", root / "tests" / "ros"))
     # ROS 2 comes from its wheels or from a sourced installation; either way under the names of its packages.
     others = {name: providers for name, providers in modules.items() if not any(p.startswith("ros-") for p in providers)}
     assert undeclared(others, declared(root, "robot", "export", "dev")) == []

@@ -8,6 +8,7 @@ import numpy as np
 from dextrack_deploy.arm.spec import ArmSpec, load_arm
 from dextrack_deploy.arm.wrist_to_arm import WristToArm
 from dextrack_deploy.cell import load_cell
+from dextrack_deploy.continuity import Continuity
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.protocols import ArmDriver
 from dextrack_deploy.drivers.registry import open_arm
@@ -22,6 +23,8 @@ from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import ADDRESS, CellNode, run
 
+WRIST_SPEED = (2.0, 2.0, 2.0, 8.0, 8.0, 8.0)
+"""m/s and rad/s: above what an FR3's flange does, 1.7 m/s."""
 ENGAGING_VELOCITY = 0.5
 """Speed of a joint while it catches up with its first target, rad/s."""
 _STOPS = (Reaction.STOP_ARM, Reaction.DROP_TORQUE)
@@ -43,6 +46,7 @@ class ArmDriverNode(CellNode):
         self._base = np.array([1.0, 0.0, 0.0, 0.0])
         self._path: NDArray[np.float64] | None = None
         self._running = False
+        self._continuity = Continuity(WRIST_JOINTS, WRIST_SPEED, CONTROL_PERIOD)
         self._followed = 0
         self._stamp = 0
         self.hear("shadow/joint_states", self._follow)
@@ -106,10 +110,12 @@ class ArmDriverNode(CellNode):
             # From the last target and not from the measured position, so that commands are continuous.
             self._wrist.reset(self._guard.safe_target)
             self._running, self._followed = True, 0
+            self._continuity.begin()
         # The path that placement found keeps the elbow where it kept it; without one, the arm stays near home.
         posture = None if self._path is None else self._path[min(self._followed, len(self._path) - 1)]
         self._followed += 1
         wrist = messages.positions(message, WRIST_JOINTS)
+        self._continuity.check(wrist, messages.from_time(message.header.stamp))
         quaternion = rotations.multiply(self._base, rotations.from_hinges(wrist[3:]))
         command = self._wrist.command(wrist[:3], quaternion, posture)
         self._stamp = messages.from_time(message.header.stamp)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 from dextrack_deploy import health
 from dextrack_deploy.cell import load_cell
+from dextrack_deploy.continuity import Continuity
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.protocols import HandDriver
 from dextrack_deploy.drivers.registry import open_hand
@@ -46,6 +47,7 @@ class HandDriverNode(CellNode):
         """Connect to the hand."""
         cell = load_cell(self.value("cell"))
         self._hand = load_hand(cell.hand.model)
+        self._continuity = Continuity(self._hand.finger_joints, self._hand.velocity, CONTROL_PERIOD)
         self._driver = open_hand(cell.drivers.hand, self.value("address"))
         self._lag = cell.hand.lag_s
 
@@ -69,6 +71,7 @@ class HandDriverNode(CellNode):
             return
         if not status.may_move:
             self._guard.hold()
+            self._continuity.begin()
         power = _POWER[status.reaction]
         if power != self._power:
             self._driver.set_power(power)
@@ -100,6 +103,8 @@ class HandDriverNode(CellNode):
             return
         stamp = messages.from_time(message.header.stamp)
         targets = messages.positions(message, self._hand.finger_joints)
+        if State.RUN in states:
+            self._continuity.check(targets, stamp)
         velocity = messages.velocities(message, self._hand.finger_joints)
         if State.RUN in states and velocity is not None:
             targets = ahead(targets, velocity, self._lag)

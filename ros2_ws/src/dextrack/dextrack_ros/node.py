@@ -5,7 +5,9 @@ Rules
 - Work happens in the lifecycle: files, sockets and simulators open when the node is configured and close when it is cleaned up; streams flow
   only while it is active. An error in a transition refuses the transition, and the reason is on ``/diagnostics`` and in the log.
 - Every node publishes its health ten times a second from its first moment to its last: that is its heartbeat.
-- A node that has not heard the supervisor for ``HEARTBEAT_DEADLINE`` takes the cell to be held.
+- A node that has not heard the supervisor for ``HEARTBEAT_DEADLINE`` takes the cell to be held. Where it moved then, the node goes on holding when it
+  hears the supervisor again, says so, and believes it again once it has heard of a cell that stands: a motion does not go on by itself.
+- A motion that does not begin where it must (``status.BEGINS``) is held likewise: a node that missed something, or joined in the middle, does not move.
 - An exception in a callback never ends a node and is never silent: it is an error on ``/diagnostics`` until the callback works again, and the
   supervisor decides.
 - A process ends in order (deactivate, clean up, shut down) on SIGINT, on SIGTERM, and when the process that started it is gone.
@@ -23,7 +25,7 @@ from typing import Any
 
 import rclpy
 from dextrack_deploy import graph
-from dextrack_deploy.status import State, Status
+from dextrack_deploy.status import BEGINS, State, Status
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -43,6 +45,7 @@ from dextrack_ros.processes import PARENT_VARIABLE
 ADDRESS = graph.Parameter("address", "", "Address of the device; for the twin: its endpoint, tcp://127.0.0.1:PORT.")
 """Parameter of every node that talks to a device."""
 EXIT_REFUSED = 2
+_DOUBT = "following the supervisor"
 _STAGES_PER_MESSAGE = 30
 """Notes that are published together: half a second of a control loop."""
 _SECONDS_TO_ANSWER = 0.3
@@ -66,6 +69,7 @@ class CellNode(LifecycleNode):
         self._parameters_of = {p.name: p for p in (*graph.parameters(name), *own_parameters)}
         self._configured = False
         self._heard: tuple[float, Status] | None = None
+        self._doubt = ""
         self._errors: dict[str, str] = {}
         self._health: tuple[str, dict[str, Any]] = ("", {})
         self._timers_of_activity: list[Timer] = []
@@ -73,7 +77,8 @@ class CellNode(LifecycleNode):
         self._declare_parameters()
         self._publishers_by_topic = {t.name: self._make_publisher(t) for t in graph.publications(name)}
         if "supervisor/state" in {t.name for t in graph.subscriptions(name)}:
-            self.hear("supervisor/state", self._hear_status, always=True)
+            # Deeper than the graph's: a node that was busy for a moment must not miss the state that a motion begins from.
+            self.hear("supervisor/state", self._hear_status, always=True, depth=10)
         self.create_timer(graph.HEARTBEAT_PERIOD, self._beat)
 
     # What a subclass overrides.
@@ -163,8 +168,11 @@ class CellNode(LifecycleNode):
             return Status(State.HOLD, reason="the supervisor was never heard")
         age = time.monotonic() - self._heard[0]
         if age > graph.HEARTBEAT_DEADLINE:
-            return Status(State.HOLD, reason=f"the supervisor was last heard {age:.2f} s ago")
-        return self._heard[1]
+            why = f"the supervisor was last heard {age:.2f} s ago"
+            if self._heard[1].may_move:
+                self._doubt = "the supervisor was silent while the cell moved"
+            return Status(State.HOLD, reason=why)
+        return Status(State.HOLD, reason=self._doubt) if self._doubt else self._heard[1]
 
     # The lifecycle.
 
@@ -279,9 +287,17 @@ class CellNode(LifecycleNode):
         return call
 
     def _hear_status(self, message: String) -> None:
-        status = Status.decode(message.data)
-        before = self._heard[1] if self._heard else None
-        self._heard = (time.monotonic(), status)
+        told = Status.decode(message.data)
+        before = self.status() if self._heard else None
+        self._heard = (time.monotonic(), told)
+        if not told.may_move:
+            self._doubt = ""
+            self.mend(_DOUBT)
+        elif before is None or (told.state is not before.state and BEGINS[told.state] is not before.state):
+            self._doubt = self._doubt or f"{told.state.value} came after {before.state.value if before else 'nothing that this node heard'}"
+        if self._doubt:
+            self.fail(_DOUBT, self._doubt)
+        status = self.status()
         if status != before:
             self.on_status(status)
 

@@ -20,7 +20,7 @@ from dextrack_deploy.watches import Measurements, Watcher, WatchLimits
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Header, String
 
 from dextrack.hands import load_hand
 from dextrack_ros import messages
@@ -54,10 +54,10 @@ class SupervisorNode(CellNode):
         self.hear("hand/joint_states", self._hear_hand)
         self.hear("arm/joint_states", self._hear_arm)
         self.hear("state/hand", self._hear_state)
-        self.hear("shadow/joint_states", lambda m: self._measured.update(shadow=messages.positions(m, self._joint_names)))
+        self.hear(graph.FOLLOWED, self._hear_shadow)
         self.hear("motion/joint_targets", lambda m: self._measured.update(arm_target=messages.positions(m, self._arm.joint_names)))
         self.hear("controller/progress", self._hear_progress)
-        self.hear(graph.ENABLE, lambda _: self._stamps.__setitem__(graph.ENABLE, time.time()))
+        self.hear(graph.ENABLE, self._hear_operator)
         self.hear(graph.ESTOP, self._hear_estop)
         self.hear("/diagnostics", self._hear_diagnostics, always=True)
 
@@ -131,6 +131,7 @@ class SupervisorNode(CellNode):
         self._measured: dict[str, Any] = {}
         self._stamps: dict[str, float] = {}
         self._finished, self._ticks = False, (0, 0)
+        self._operator_stamp = 0
 
     def _measurements(self) -> Measurements:
         return Measurements(stamps=dict(self._stamps), heard=dict(self._heard_nodes), errors=dict(self._reported), **self._measured)
@@ -165,6 +166,17 @@ class SupervisorNode(CellNode):
             self._finished = state is State.RUN
             self._supervisor.request(_ENDS[state], time.time())
             self._tell()
+
+    def _hear_shadow(self, message: JointState) -> None:
+        self._stamps[graph.FOLLOWED] = messages.from_time(message.header.stamp) * 1e-9
+        self._measured["shadow"] = messages.positions(message, self._joint_names)
+
+    def _hear_operator(self, message: Header) -> None:
+        stamp = messages.from_time(message.stamp)
+        # A heartbeat that is only repeated on its way is nobody's; its clock may be another one.
+        if stamp != self._operator_stamp:
+            self._operator_stamp = stamp
+            self._stamps[graph.ENABLE] = time.time()
 
     def _hear_estop(self, message: Bool) -> None:
         self._stamps[graph.ESTOP] = time.time()
