@@ -51,9 +51,10 @@ class TwinNode(CellNode):
         """Begin to publish the truth."""
         assert self._twin is not None
         assert self._peers is not None
-        for process in (self._twin, *self._peers.processes.values()):
-            realtime.begin(process.process.pid)
-            realtime.begin(int(process.announcement.get("simulator", process.process.pid)))
+        realtime.begin(self._twin.process.pid)
+        if "hand" in self._peers.processes:
+            # The arm's peer looks after its own scheduling: a thousand commands a second come before the nodes.
+            realtime.begin(self._peers.processes["hand"].process.pid)
         self.every(CONTROL_PERIOD, self._publish_truth, "reading the twin")
 
     def cleanup(self) -> None:
