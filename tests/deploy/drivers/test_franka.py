@@ -176,7 +176,7 @@ def test_a_step_is_limited_in_velocity_and_acceleration(peer: FrankaPeer, arm: F
 def test_the_robot_accepts_a_step_of_all_joints_at_once(arm: FrankaArm) -> None:
     """The simulator stops at the velocities that a Franka stops at, and at jumps of the torque."""
     step = np.array([0.9, 0.6, 0.9, 0.7, 0.9, 0.9, 0.9])
-    stream(arm, lambda t: HOME + (step if 0.2 < t < 1.2 else 0.0), 2.4)
+    stream(arm, lambda t: HOME + (step if 0.2 < t < 1.2 else 0.0), 4.0)
     np.testing.assert_allclose(arm.read().q, HOME, atol=0.05)
 
 
