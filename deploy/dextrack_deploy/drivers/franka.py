@@ -23,6 +23,7 @@ import re
 import resource
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,8 @@ class FrankaArm:
                 return
             self._drop_tracker()
             try:
-                self._robot.recover_from_errors()
+                with _own_scheduling():
+                    self._robot.recover_from_errors()
             except Exception as error:
                 if not _lost(error):
                     raise self._fail(error) from None
@@ -316,7 +318,8 @@ class FrankaArm:
                 self.address,
             )
         try:
-            robot = franky.Robot(self.address, realtime_config=config)
+            with _own_scheduling():
+                robot = franky.Robot(self.address, realtime_config=config)
             self._introduce(robot)
         except Exception as error:
             raise errors.surfaced(self.address, error) from None
@@ -363,6 +366,20 @@ def realtime_kernel(flag: Path = Path("/sys/kernel/realtime")) -> bool:
 
 def _loopback(address: str) -> bool:
     return address == "localhost" or address.startswith("127.")
+
+
+@contextlib.contextmanager
+def _own_scheduling() -> Iterator[None]:
+    """Let the calling thread leave as it came.
+
+    libfranka puts it above everything else (SCHED_FIFO, 99) where it may, and whatever it starts later, processes too, would be there for good.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def _ask_for_priority() -> None:

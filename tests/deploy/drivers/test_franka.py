@@ -31,6 +31,8 @@ ARM = load_arm("fr3")
 HOST = "127.0.%d.%d" % (1 + os.getpid() // 250 % 250, 2 + os.getpid() % 250)
 """Of this test run: libfranka's port is fixed, so two runs on one machine need two addresses."""
 TICK = 1.0 / 60.0
+SCHEDULING = os.sched_getscheduler(0)
+"""Of this process before it connects to anything."""
 
 STREAM = """
 import sys, time
@@ -150,6 +152,14 @@ def test_it_follows_a_path_at_60_hz(arm: FrankaArm) -> None:
     error = np.abs(late[:, 8:] - delayed)
     assert np.percentile(error, 95) < 0.012, error.max(axis=0)
     arm.write(HOME)
+
+
+def test_the_process_keeps_its_scheduling(arm: FrankaArm) -> None:
+    """libfranka puts the thread that connects above everything else; what that starts later would be there too."""
+    stream(arm, lambda t: HOME, 0.3)
+    assert os.sched_getscheduler(0) == SCHEDULING
+    inherited = subprocess.run([sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"], capture_output=True, text=True, check=True)
+    assert int(inherited.stdout) == SCHEDULING
 
 
 def test_it_is_exact_where_it_stands(arm: FrankaArm) -> None:
