@@ -23,7 +23,6 @@ import re
 import resource
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from dextrack.errors import DriverError, InputError, RefusedError
 from dextrack_deploy.cell import CellConfig, load_cell
 from dextrack_deploy.drivers import franka_errors as errors
 from dextrack_deploy.drivers.franka_payload import Payload, payload_of
+from dextrack_deploy.drivers.franka_scheduling import ask_for_priority, own_scheduling
 from dextrack_deploy.drivers.franka_stream import TargetStream, make_limiter
 from dextrack_deploy.drivers.protocols import ArmReading, Array
 
@@ -43,8 +43,6 @@ STIFFNESS = (600.0, 600.0, 600.0, 600.0, 250.0, 150.0, 50.0)
 """N m/rad; those of libfranka's example of joint impedance control, which people have run for years."""
 DAMPING = (50.0, 50.0, 50.0, 50.0, 30.0, 25.0, 15.0)
 """N m s/rad, likewise."""
-PRIORITY = 10
-"""Round-robin priority that the loops ask for: above the node's. Without the right to it (``ulimit -r``) they run as everything else does."""
 MOST_STEPS = 8
 """Periods that a late turn makes up for. The limits are per period: a feeder that came half as often, and gave one step each time, would follow with a
 quarter of the acceleration, fall behind, and swing. What is not made up for, a stall of more than 33 ms, is a pause."""
@@ -178,7 +176,7 @@ class FrankaArm:
                 return
             self._drop_tracker()
             try:
-                with _own_scheduling():
+                with own_scheduling():
                     self._robot.recover_from_errors()
             except Exception as error:
                 if not _lost(error):
@@ -227,7 +225,7 @@ class FrankaArm:
 
     def _serve(self) -> None:
         """Feed the impedance controller until the driver is closed."""
-        _ask_for_priority()
+        ask_for_priority()
         due = time.monotonic()
         while not self._ending.is_set():
             with self._connection:
@@ -262,7 +260,7 @@ class FrankaArm:
         import franky
 
         # franky's control thread inherits the priority of the thread that starts it.
-        _ask_for_priority()
+        ask_for_priority()
         stiffness, damping = self._gains
         return franky.JointImpedanceTracker(self._robot, stiffness=stiffness, damping=damping)
 
@@ -318,7 +316,7 @@ class FrankaArm:
                 self.address,
             )
         try:
-            with _own_scheduling():
+            with own_scheduling():
                 robot = franky.Robot(self.address, realtime_config=config)
             self._introduce(robot)
         except Exception as error:
@@ -366,26 +364,6 @@ def realtime_kernel(flag: Path = Path("/sys/kernel/realtime")) -> bool:
 
 def _loopback(address: str) -> bool:
     return address == "localhost" or address.startswith("127.")
-
-
-@contextlib.contextmanager
-def _own_scheduling() -> Iterator[None]:
-    """Let the calling thread leave as it came.
-
-    libfranka puts it above everything else (SCHED_FIFO, 99) where it may, and whatever it starts later, processes too, would be there for good.
-    """
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, policy, parameters)
-
-
-def _ask_for_priority() -> None:
-    # On Linux, 0 is the calling thread.
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(PRIORITY))
 
 
 def _lost(error: Exception) -> bool:
