@@ -19,7 +19,6 @@ import ipaddress
 import json
 import os
 import queue
-import signal
 import socket
 import struct
 import subprocess
@@ -34,7 +33,6 @@ from typing import IO, Any
 from xml.etree import ElementTree
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
 from dextrack.errors import DexTrackError, DriverError, InputError
@@ -43,6 +41,7 @@ from dextrack_deploy.cell import CellConfig, load_cell
 from dextrack_deploy.drivers.franka_payload import payload_of
 from dextrack_deploy.twin import franka_setup
 from dextrack_deploy.twin.link import TwinClient
+from dextrack_deploy.twin.process import command_line, ending
 from dextrack_deploy.twin.simulation import CONTROL_PERIOD_S
 
 Floats = NDArray[np.float64]
@@ -258,13 +257,7 @@ def serve(options: Options) -> None:
     if options.setup:
         print(franka_setup.interpreter())
         return
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-
-    def should_stop() -> bool:
-        return stopping.is_set() or options.parent not in (0, os.getppid())
-
+    should_stop = ending(options.parent)
     with contextlib.ExitStack() as stack:
         twin = stack.enter_context(TwinClient(options.twin, timeout_s=1.0)) if options.twin else None
         peer = stack.enter_context(FrankaPeer(load_cell(options.cell), options.host, lost_cycles=options.lost_cycles))
@@ -303,12 +296,7 @@ def _text(values: Any) -> str:
 
 def main() -> int:
     """Command line of the peer."""
-    try:
-        serve(tyro.cli(Options))
-    except DexTrackError as error:
-        print("error: %s" % error, file=sys.stderr)
-        return 1
-    return 0
+    return command_line(Options, serve)
 
 
 if __name__ == "__main__":

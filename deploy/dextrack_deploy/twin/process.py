@@ -6,20 +6,43 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from dextrack.errors import DriverError
+import tyro
+
+from dextrack.errors import DexTrackError, DriverError
+
+T = TypeVar("T")
 
 START_S = 30.0
 """A process that has not announced itself after this long has failed, s: a busy machine imports slowly."""
 STOP_S = 5.0
 """A process that has not ended this long after SIGTERM is killed, s."""
+
+
+def ending(parent: int) -> Callable[[], bool]:
+    """A function that says whether to end: SIGINT or SIGTERM came, or the parent is no longer the process ``parent`` (0: whatever becomes of it)."""
+    told: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: told.append(number))
+    return lambda: bool(told) or parent not in (0, os.getppid())
+
+
+def command_line(options: type[T], serve: Callable[[T], None]) -> int:
+    """Main function of a process of the twin: ``serve`` the ``options`` of its command line; an error is said in one line. Returns the exit code."""
+    try:
+        serve(tyro.cli(options))
+    except DexTrackError as error:
+        print("error: %s" % error, file=sys.stderr)
+        return 1
+    return 0
 
 
 class Announced:

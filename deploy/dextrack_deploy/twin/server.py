@@ -10,7 +10,6 @@ import dataclasses
 import json
 import math
 import os
-import signal
 import sys
 import time
 import uuid
@@ -18,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tyro
 import zmq
 
 from dextrack.errors import DexTrackError, InputError, RefusedError
@@ -29,6 +27,7 @@ from dextrack_deploy.twin.commands import CommandTrace
 from dextrack_deploy.twin.link import LARGEST_MESSAGE, PROTOCOL, VERSION, decode, encode
 from dextrack_deploy.twin.mismatch import Mismatch
 from dextrack_deploy.twin.pacing import Pacer
+from dextrack_deploy.twin.process import command_line, ending
 from dextrack_deploy.twin.simulation import Twin
 
 ADDRESS = "127.0.0.1"
@@ -277,14 +276,7 @@ def serve(options: Options) -> None:
     """Run a twin until SIGINT or SIGTERM (or, where asked, the parent's end)."""
     if options.zero_mismatch and options.mismatch != Mismatch():
         raise InputError("--zero-mismatch excludes every --mismatch option.", remedy="give one or the other.")
-    stopping = False
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    should_stop = ending(options.parent)
     cell = load_cell(options.cell)
     twin = Twin(
         cell,
@@ -298,19 +290,14 @@ def serve(options: Options) -> None:
     server = TwinServer(twin, options.port, None if options.commands is None else CommandTrace(options.commands))
     try:
         print(json.dumps({"endpoint": server.endpoint, "pid": os.getpid(), "mismatch": twin.mismatch.as_dict()}), flush=True)
-        server.run(lambda: stopping or options.parent not in (0, os.getppid()))
+        server.run(should_stop)
     finally:
         server.close()
 
 
 def main() -> int:
     """Command line of the twin."""
-    try:
-        serve(tyro.cli(Options))
-    except DexTrackError as error:
-        print("error: %s" % error, file=sys.stderr)
-        return 1
-    return 0
+    return command_line(Options, serve)
 
 
 if __name__ == "__main__":

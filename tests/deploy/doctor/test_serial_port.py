@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 from dextrack_deploy.doctor import Level, serial_port
+from dextrack_deploy.drivers import leap_port
 
 BY_ID = "/dev/serial/by-id/usb-FTDI_USB__-__Serial_Converter_FT6S4DSP-if00-port0"
 USB = "/sys/devices/pci0000:00/0000:00:14.0/usb1"
@@ -45,8 +46,7 @@ def test_another_adapter_is_not_taken_for_the_hand(machine, lab) -> None:
 
 
 def test_the_adapters_are_those_of_the_driver() -> None:
-    driver = pytest.importorskip("dextrack_deploy.drivers.leap_port")
-    assert (int(serial_port.FTDI, 16), {int(p, 16) for p in serial_port.ADAPTERS}) == (driver.FTDI, set(driver.ADAPTERS))
+    assert (int(serial_port.FTDI, 16), {int(p, 16) for p in serial_port.ADAPTERS}) == (leap_port.FTDI, set(leap_port.ADAPTERS))
 
 
 @pytest.mark.parametrize("port", ["/dev/ttyUSB0", "/dev/ttyUSB0@57600", BY_ID])

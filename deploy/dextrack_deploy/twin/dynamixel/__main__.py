@@ -9,18 +9,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import signal
 import sys
 
 import numpy as np
-import tyro
 
-from dextrack.errors import DexTrackError, InputError
+from dextrack.errors import InputError
 from dextrack.hands import load_hand
 from dextrack_deploy.twin.dynamixel.line import Adapter
 from dextrack_deploy.twin.dynamixel.peer import Peer
 from dextrack_deploy.twin.dynamixel.plant import Lags, TwinFingers
 from dextrack_deploy.twin.dynamixel.table import BAUD_RATES
+from dextrack_deploy.twin.process import command_line, ending
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,31 +56,19 @@ def serve(options: Options) -> None:
     if options.baud not in BAUD_RATES or not 1 <= options.motors <= 16 or options.latency_ms <= 0.0 or options.payload < 1:
         what = "baud is not one of %s, motors not 1 to 16, or latency or payload not positive." % ", ".join(map(str, BAUD_RATES))
         raise InputError("bus peer: %s" % what, remedy="correct the option.")
-    stopping = False
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    should_stop = ending(options.parent)
     plant = Lags(np.array(load_hand(options.hand).rest)) if options.alone else TwinFingers(options.twin)
     peer = Peer(plant, options.motors, options.baud, Adapter(latency_s=1e-3 * options.latency_ms, payload=options.payload))
     try:
         print(json.dumps({"pty": peer.pty, "control": peer.control, "pid": os.getpid()}), flush=True)
-        peer.run(lambda: stopping or options.parent not in (0, os.getppid()))
+        peer.run(should_stop)
     finally:
         peer.close()
 
 
 def main() -> int:
     """Command line of the bus peer."""
-    try:
-        serve(tyro.cli(Options))
-    except DexTrackError as error:
-        print("error: %s" % error, file=sys.stderr)
-        return 1
-    return 0
+    return command_line(Options, serve)
 
 
 if __name__ == "__main__":
