@@ -8,14 +8,11 @@ Run it on an idle machine: libfranka answers a thousand times a second. Writes t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
 import json
 import platform
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,26 +30,6 @@ HOME = np.array(CELL.arm.home)
 TICK = 1.0 / 60.0
 FREQUENCY_HZ, AMPLITUDE_RAD = 0.4, 0.2
 STEP = np.array([0.9, 0.6, 0.9, 0.7, 0.9, 0.9, 0.9])
-
-
-@contextlib.contextmanager
-def watched(peer: FrankaPeer) -> Iterator[list[np.ndarray]]:
-    """The simulator's own joints meanwhile: rows of time, q (7), dq (7)."""
-    rows: list[np.ndarray] = []
-    ending = threading.Event()
-
-    def watch() -> None:
-        while not ending.is_set():
-            q, dq = peer.state()
-            rows.append(np.array([time.monotonic(), *q, *dq]))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield rows
-    finally:
-        ending.set()
-        thread.join()
 
 
 def percentiles(values: np.ndarray) -> dict[str, float]:
@@ -119,7 +96,7 @@ def reading(arm: FrankaArm, seconds: float) -> dict[str, Any]:
 def step(peer: FrankaPeer, arm: FrankaArm) -> dict[str, Any]:
     """A step of all joints at once and back: how far the arm overshoots the velocities that targets are limited to."""
     published = load_arm(CELL.arm.model)
-    with watched(peer) as rows:
+    with peer.watched() as rows:
         for goal in (HOME + STEP, HOME):
             until = time.monotonic() + 1.5
             while time.monotonic() < until:

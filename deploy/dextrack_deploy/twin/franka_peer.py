@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -126,6 +126,25 @@ class FrankaPeer:
         if not self._fresh.wait(timeout_s) or self._newest is None:
             raise self._ended("it says nothing")
         return self._newest
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[list[Floats]]:
+        """What the joints do meanwhile: rows of time (monotonic, s), q (7) rad and dq (7) rad/s."""
+        rows: list[Floats] = []
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.is_set():
+                q, dq = self.state()
+                rows.append(np.array([time.monotonic(), *q, *dq]))
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield rows
+        finally:
+            done.set()
+            thread.join()
 
     def ask(self, fault: str, **arguments: Any) -> dict[str, Any]:
         """Cause a fault (``franka_sim_host.Faults``); the answer has the robot's mode and the share of commands that came in time.

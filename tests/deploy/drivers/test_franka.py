@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,26 +82,6 @@ def stream(arm: FrankaArm, path: Callable[[float], np.ndarray], seconds: float) 
     return np.array(rows)
 
 
-@contextlib.contextmanager
-def watched(peer: FrankaPeer) -> Iterator[list[np.ndarray]]:
-    """What the robot's joints do meanwhile, as the simulator sees it: rows of time, q (7), dq (7)."""
-    rows: list[np.ndarray] = []
-    ending = threading.Event()
-
-    def watch() -> None:
-        while not ending.is_set():
-            q, dq = peer.state()
-            rows.append(np.array([time.monotonic(), *q, *dq]))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield rows
-    finally:
-        ending.set()
-        thread.join()
-
-
 def await_error(arm: FrankaArm, seconds: float = 5.0) -> DriverError:
     """The error that the driver surfaces."""
     deadline = time.monotonic() + seconds
@@ -170,7 +149,7 @@ def test_it_is_exact_where_it_stands(arm: FrankaArm) -> None:
 
 def test_a_step_is_limited_in_velocity_and_acceleration(peer: FrankaPeer, arm: FrankaArm) -> None:
     stream(arm, lambda t: HOME, 0.3)
-    with watched(peer) as rows:
+    with peer.watched() as rows:
         stream(arm, lambda t: HOME + 0.9 * np.eye(7)[0] - 0.7 * np.eye(7)[3], 1.5)
     trace = np.array(rows)
     speed = np.abs(trace[:, 8:]).max(axis=0)
@@ -205,7 +184,7 @@ def test_stop_ends_the_motion_and_later_targets_are_followed(arm: FrankaArm) -> 
 def test_it_holds_when_commands_fall_silent(peer: FrankaPeer, arm: FrankaArm) -> None:
     stream(arm, lambda t: HOME + 0.6 * t * np.eye(7)[0], 0.8)
     arm.write(HOME + 1.0 * np.eye(7)[0])
-    with watched(peer) as rows:
+    with peer.watched() as rows:
         time.sleep(1.0)
     trace = np.array(rows)
     assert trace[-1, 1] < HOME[0] + 0.8, "it went on to a target that nobody confirmed"
