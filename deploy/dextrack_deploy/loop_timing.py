@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,8 +34,9 @@ class LoopTimer:
         self._origin: float | None = None
         self._tick = -1
         self._last: int | None = None
-        self._periods: list[float] = []
-        self._durations: list[float] = []
+        # Arrays of numbers: a loop that runs for hours has millions of ticks.
+        self._periods = array.array("d")
+        self._durations = array.array("d")
         self._begun: int | None = None
         self.overruns = 0
         """Ticks that finished late, and skipped ones."""
@@ -42,6 +44,8 @@ class LoopTimer:
         """Due times at which no tick began."""
         self.in_a_row = 0
         """Overruns since the last tick that was on time."""
+        self.longest_row = 0
+        """The most overruns that there were between two ticks on time."""
 
     def begin(self, now_ns: int) -> None:
         """A tick begins at ``now_ns`` (monotonic)."""
@@ -54,8 +58,7 @@ class LoopTimer:
             skipped = max(slot - self._tick - 1, 0)
             self._tick += 1 + skipped
             self.skipped += skipped
-            self.overruns += skipped
-            self.in_a_row += skipped
+            self._count(skipped)
             early = self._origin + self._tick * self._period - now_ns
             # A first tick that was itself late makes all others look early: the earliest tick sets the grid.
             if 0.0 < early < 0.25 * self._period:
@@ -69,16 +72,23 @@ class LoopTimer:
         self._durations.append((now_ns - self._begun) * MS)
         self._begun = None
         late = now_ns > self._origin + (self._tick + 1) * self._period
-        self.overruns += late
-        self.in_a_row = self.in_a_row + 1 if late else 0
+        if late:
+            self._count(1)
+        else:
+            self.in_a_row = 0
         return late
+
+    def _count(self, overruns: int) -> None:
+        self.overruns += overruns
+        self.in_a_row += overruns
+        self.longest_row = max(self.longest_row, self.in_a_row)
 
     def report(self, bins: int = 40) -> dict[str, Any]:
         """The measured loop, for the trial's report.
 
         Returns:
-            ``loop_period_ms`` and ``loop_duration_ms`` (n, p50, p99, max), ``overruns``, ``skipped``, and ``histogram``: counts of periods between
-            ``edges_ms``, from 0 to 2 periods; the last bin holds everything longer.
+            ``loop_period_ms`` and ``loop_duration_ms`` (n, p50, p99, max), ``overruns``, ``longest_row``, ``skipped``, and ``histogram``: counts of
+            periods between ``edges_ms``, from 0 to 2 periods; the last bin holds everything longer.
         """
         edges = np.linspace(0.0, 2.0 * self._period * MS, bins + 1)
         counts = np.histogram(np.clip(self._periods, 0.0, edges[-1]), edges)[0]
@@ -86,6 +96,7 @@ class LoopTimer:
             "loop_period_ms": summary(self._periods),
             "loop_duration_ms": summary(self._durations),
             "overruns": self.overruns,
+            "longest_row": self.longest_row,
             "skipped": self.skipped,
             "histogram": {"edges_ms": edges.tolist(), "counts": counts.tolist()},
         }

@@ -83,9 +83,11 @@ def as_json(trial: Trial) -> dict[str, Any]:
 
 
 def timing(trial: Trial) -> dict[str, Any]:
-    """Periods of the control loop, overruns, and latency per edge of the graph, in ms."""
+    """Periods of the control loop, what a tick of it computes, overruns and the longest row of them, and latency per edge of the graph, in ms."""
     running = [p for p in trial.data.progress if p.state == State.RUN.value]
     return {
+        "loop_duration_ms": trial.data.loop.get("loop_duration_ms", summary([])),
+        "longest_row": trial.data.loop.get("longest_row"),
         "loop_period_ms": summary(loop_periods_ms(trial.data)),
         "overruns": max(p.overruns for p in running) if running else None,
         "latency_ms": trial.data.stages.latencies(graph.EDGES).report(),

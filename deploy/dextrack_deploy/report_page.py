@@ -148,8 +148,10 @@ def _timing(trial: Trial, report: dict[str, Any]) -> list[str]:
     blocks = [html.heading("Timing")]
     loop, edges = report["loop_period_ms"], {name: e for name, e in report["latency_ms"].items() if e["n"]}
     if loop["n"]:
-        periods = np.diff(trial.data.target_times_ns) * 1e-6
+        periods, tick = np.diff(trial.data.target_times_ns) * 1e-6, report["loop_duration_ms"]
         text = f"median {loop['p50']:.2f} ms, p99 {loop['p99']:.2f} ms, largest {loop['max']:.2f} ms, {_or_dash(report['overruns'])} overruns"
+        if tick["n"]:
+            text += f"; a tick's own work took {tick['p50']:.2f} ms, p99 {tick['p99']:.2f} ms, at most {tick['max']:.2f} ms"
         drawn = figures.histogram("loop", periods, 1e3 * CONTROL_PERIOD, "period between two targets, ms")
         blocks.append(
             html.figure(drawn, f"Periods of the control loop ({loop['n']}), counted on a logarithmic scale: {text}.", f"Histogram of loop periods: {text}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,8 @@ class TrialData:
     """When the message of each carried stamp passed each stage."""
     target_times_ns: Stamps
     """(n,) when each target was published, in order: the ticks of the control loop."""
+    loop: dict[str, Any]
+    """What the control loop measured of itself in the last run (``LoopTimer.report``); empty where it did not tell."""
     events: tuple[dict[str, Any], ...]
     problems: tuple[str, ...]
     """What could not be read, one sentence each."""
@@ -199,6 +202,7 @@ class _Collector:
         self._statuses: list[tuple[int, Status]] = []
         self._progress: list[Progress] = []
         self._health: list[Health] = []
+        self._loop: dict[str, Any] = {}
         self._stages = StageTimes()
         self._published: dict[int, int] = {}
         self._handlers: dict[str, Callable[[str, int, Any], None]] = {
@@ -237,6 +241,7 @@ class _Collector:
             health=tuple(self._health),
             stages=self._stages,
             target_times_ns=self._ticks(),
+            loop=self._loop,
             events=events,
             problems=problems,
         )
@@ -288,6 +293,8 @@ class _Collector:
                 last = next((h for h in reversed(self._health) if h.node == health.node), None)
                 if last is None or (last.level, last.message) != (health.level, health.message):
                     self._health.append(health)
+                if status.name == "controller":
+                    self._loop = json.loads({pair.key: pair.value for pair in status.values}.get("last_run", "{}")) or self._loop
 
 
 def _stamp(m: Any) -> int:

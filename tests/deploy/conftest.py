@@ -149,6 +149,9 @@ class MadeTrial:
         for k in range(self.ticks):
             out += self._tick(k)
         last = START_NS + self.ticks * self.period_ns
+        told = {"last_run": json.dumps({"loop_duration_ms": {"n": self.ticks, "p50": 1.0, "p99": 2.5, "max": 3.0}, "longest_row": 1})}
+        out.append((last + 2_000_000, "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", diagnostics(last, {"controller": told})))
+        out.append((last + 3_000_000, "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", diagnostics(last, {"controller": {}})))
         out.append(self._progress(last - 1_000_000, self.ticks, self.hold_at is None))
         out.append(self._status(last, "HOLD", "the trial finished" if self.hold_at is None else self.reason))
         return out

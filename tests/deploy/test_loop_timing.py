@@ -36,7 +36,7 @@ def test_an_overrun_is_a_tick_that_ends_after_the_next_was_due_however_long_it_t
 def test_skipped_ticks_are_overruns_and_a_row_of_them_is_counted() -> None:
     timer = run([(0, 1), (10, 35), (40, 41), (50, 61), (61, 72)])
     assert timer.skipped == 2 and timer.overruns == 1 + 2 + 2
-    assert timer.in_a_row == 2
+    assert timer.in_a_row == 2 and timer.longest_row == timer.report()["longest_row"] == 3
     timer.begin(T0 + 80 * MS)
     assert timer.end(T0 + 81 * MS) is False and timer.in_a_row == 0
 

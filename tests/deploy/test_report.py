@@ -80,6 +80,7 @@ def test_a_slowed_down_trial_is_laid_over_the_slowed_down_reference(made_trial, 
 def test_timing_is_that_of_the_log(made_trial, no_pictures: None) -> None:
     made_trial.period_ns = 17_000_000
     value = write_report(made_trial.write())
+    assert value["loop_duration_ms"]["p99"] == 2.5 and value["longest_row"] == 1
     assert value["loop_period_ms"] == {"n": 119, "p50": pytest.approx(17.0), "p99": pytest.approx(17.0), "max": pytest.approx(17.0)}
     expected = {"camera->target": 40.0, "sensor->target": 4.0, "target->shadow": 2.0, "shadow->hand_command": 2.0, "sensor->command": 8.0}
     assert {k: v["p99"] for k, v in value["latency_ms"].items() if v["n"]} == pytest.approx(expected)
