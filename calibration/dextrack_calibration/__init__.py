@@ -1,4 +1,4 @@
 """Calibration of a cell: what must be measured on the hardware before it may move.
 
-The routines arrive with the hardware cell; calibration as validated data is in ``dextrack_deploy.cell``.
+``motors`` measures what drives the hand's joints. Calibration as validated data, which everybody else reads, is in ``dextrack_deploy.cell``.
 """

@@ -99,6 +99,8 @@ class HandMount:
     lag_s: float = 0.0
     """Time by which the hand's own position loop trails a moving target, s: targets run ahead of the shadow simulator's joints by this times
     their velocity. 0 is the paper's loop, which takes the hand to reach a command at once; kv / kp of the motors is what they really take."""
+    motors: str = ""
+    """What `dextrack calibrate motors` wrote of this hand, beside the cell's file or by its whole path: ``lag_s`` is then the measured one."""
 
     def __post_init__(self) -> None:
         """Refuse an unknown hand or a mount that is no rigid transform of plausible size."""

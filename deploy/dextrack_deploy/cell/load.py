@@ -10,7 +10,9 @@ import dextrack_assets
 import yaml
 
 from dextrack.errors import InputError
+from dextrack.hands import load_hand
 from dextrack_deploy.cell.config import CellConfig
+from dextrack_deploy.cell.motors import load_motors, require_joints
 
 T = TypeVar("T")
 
@@ -37,9 +39,20 @@ def load_cell(name_or_path: str | Path) -> CellConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: this is not YAML ({error}).", remedy="compare it with the cell `twin`.") from None
     try:
-        return _build(CellConfig, value, "")
+        return _measured(_build(CellConfig, value, ""), path.parent)
     except InputError as error:
         raise InputError(f"{path}: {error.what}", remedy=error.remedy) from None
+
+
+def _measured(cell: CellConfig, folder: Path) -> CellConfig:
+    """``cell`` with the lag of its hand's measured motors, where it names their file; ``folder`` is where the cell's own lies."""
+    if not cell.hand.motors:
+        return cell
+    if cell.hand.lag_s:
+        raise InputError("field hand.lag_s is given beside hand.motors.", remedy="leave lag_s out, which the measured motors say; or leave motors out.")
+    motors = load_motors(folder / cell.hand.motors)
+    require_joints(motors, load_hand(cell.hand.model))
+    return dataclasses.replace(cell, hand=dataclasses.replace(cell.hand, lag_s=motors.lag_s))
 
 
 def _build(kind: type[T], value: Any, where: str) -> T:

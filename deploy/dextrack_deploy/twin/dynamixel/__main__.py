@@ -2,6 +2,7 @@
 
 python -m dextrack_deploy.twin.dynamixel --twin tcp://127.0.0.1:PORT
 python -m dextrack_deploy.twin.dynamixel --alone
+python -m dextrack_deploy.twin.dynamixel --alone --motors-file motors.json
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import dataclasses
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
+from dextrack_deploy.cell.motors import load_motors
 from dextrack_deploy.twin.dynamixel.line import Adapter
+from dextrack_deploy.twin.dynamixel.modelled import ModelledFingers
 from dextrack_deploy.twin.dynamixel.peer import Peer
-from dextrack_deploy.twin.dynamixel.plant import Lags, TwinFingers
+from dextrack_deploy.twin.dynamixel.plant import Lags, Plant, TwinFingers
 from dextrack_deploy.twin.dynamixel.table import BAUD_RATES
 from dextrack_deploy.twin.process import command_line, ending
 
@@ -30,6 +34,8 @@ class Options:
     """The twin that they move: tcp://127.0.0.1:PORT, as it printed it."""
     alone: bool = False
     """Without a twin: every joint is a first-order lag."""
+    motors_file: Path | None = None
+    """For a peer alone: the hand's own physics with the motors of this file (as `dextrack calibrate motors` writes), instead of lags."""
     hand: str = "leap_right"
     """Whose rest pose the joints of a peer alone begin in."""
     motors: int = 16
@@ -56,14 +62,23 @@ def serve(options: Options) -> None:
     if options.baud not in BAUD_RATES or not 1 <= options.motors <= 16 or options.latency_ms <= 0.0 or options.payload < 1:
         what = "baud is not one of %s, motors not 1 to 16, or latency or payload not positive." % ", ".join(map(str, BAUD_RATES))
         raise InputError("bus peer: %s" % what, remedy="correct the option.")
+    if options.motors_file is not None and not options.alone:
+        raise InputError("bus peer: --motors-file is given with --twin, whose motors are the twin's.", remedy="give --alone instead of --twin.")
     should_stop = ending(options.parent)
-    plant = Lags(np.array(load_hand(options.hand).rest)) if options.alone else TwinFingers(options.twin)
+    plant = _plant(options)
     peer = Peer(plant, options.motors, options.baud, Adapter(latency_s=1e-3 * options.latency_ms, payload=options.payload))
     try:
         print(json.dumps({"pty": peer.pty, "control": peer.control, "pid": os.getpid()}), flush=True)
         peer.run(should_stop)
     finally:
         peer.close()
+
+
+def _plant(options: Options) -> Plant:
+    if not options.alone:
+        return TwinFingers(options.twin)
+    hand = load_hand(options.hand)
+    return Lags(np.array(hand.rest)) if options.motors_file is None else ModelledFingers(hand, load_motors(options.motors_file))
 
 
 def main() -> int:

@@ -1,0 +1,1 @@
+"""Verbs that calibration adds to the command line."""
