@@ -34,6 +34,7 @@ from dextrack_deploy.cell import CellConfig, load_cell
 from dextrack_deploy.drivers import franka_errors as errors
 from dextrack_deploy.drivers.franka_payload import Payload, payload_of
 from dextrack_deploy.drivers.franka_scheduling import ask_for_priority, own_scheduling
+from dextrack_deploy.drivers.franka_sensors import SensorWatch
 from dextrack_deploy.drivers.franka_stream import TargetStream, make_limiter
 from dextrack_deploy.drivers.protocols import ArmReading, Array
 
@@ -125,6 +126,7 @@ class FrankaArm:
         self._tracker: Any = None
         self._ending = threading.Event()
         self._stepped = time.monotonic()
+        self._sensors = SensorWatch()
         self._robot = self._connect()
         self._stream = TargetStream(make_limiter(cell, PERIOD_S, panda=not hasattr(self._robot, "model_urdf")))
         self._newest = self._look()
@@ -213,9 +215,8 @@ class FrankaArm:
         self._ending.set()
         self._thread.join(STOP_S)
         with self._connection:
-            if self._error is None and self._tracker is not None:
-                with contextlib.suppress(Exception):
-                    self._tracker.stop()
+            if self._error is None:
+                self._let_go()
             self._drop_tracker()
             self._error = DriverError("arm at %s: it was closed." % self.address, remedy="connect again.")
             # The last reference: franky leaves the robot when it goes.
@@ -243,7 +244,11 @@ class FrankaArm:
             self._robot.poll_motion()
             raise DriverError("arm at %s: the robot ended control." % self.address, remedy="see what it says in Desk; then recover.")
         self._newest = self._look()
-        if self._error is not None or not self._stream.wanted:
+        if self._error is not None:
+            # Where the robot has not ended control itself, this does: its sensors lie, and torques would follow them.
+            self._let_go()
+            return
+        if not self._stream.wanted:
             return
         if self._tracker is None:
             self._tracker = self._begin()
@@ -276,6 +281,8 @@ class FrankaArm:
             self._fail(errors.reflex(self.address, names or ["an error without a name"]))
         elif state.robot_mode == franky.RobotMode.Guiding and self._tracker is not None:
             self._fail(errors.guided(self.address))
+        if jumped := self._sensors.jumped(int(state.time.to_msec()), _array(state.q), _array(state.dq)):
+            self._fail(errors.jumped(self.address, jumped))
         return self._reading(state)
 
     # Errors and readings.
@@ -342,6 +349,12 @@ class FrankaArm:
         robot.set_collision_behavior(*self._collision.arguments())
         load = self._payload
         robot.set_load(load.mass, load.center_f.tolist(), load.inertia_f.ravel(order="F").tolist())
+
+    def _let_go(self) -> None:
+        """End control: from here on the robot holds by its own controller."""
+        if self._tracker is not None:
+            with contextlib.suppress(Exception):
+                self._tracker.stop()
 
     def _drop_tracker(self) -> None:
         """Forget the motion that ended; its error was surfaced already."""

@@ -57,6 +57,14 @@ def guided(address: str) -> DriverError:
     return DriverError("arm at %s: it is being guided by hand." % address, remedy="let it go; then recover.")
 
 
+def jumped(address: str, joints: list[int]) -> DriverError:
+    """Positions of ``joints`` (1 to 7) changed by more than their velocities explain."""
+    which = ", ".join(map(str, joints))
+    return DriverError(
+        "arm at %s: the position of joint %s jumped: control was ended." % (address, which), remedy="look for the cause in Desk's log; then recover."
+    )
+
+
 def surfaced(address: str, error: Exception) -> DriverError:
     """What franky raised, as a DriverError with cause and remedy."""
     if isinstance(error, DriverError):

@@ -50,16 +50,32 @@ class Arm(physics.MujocoFrankaSim):
     sensor_offset: Any = np.zeros(7)
     """Added to the joint positions that are reported, rad."""
 
+    def true_state(self) -> dict[str, Any]:
+        """Where the arm is, whatever its sensors say; arrays as MujocoFrankaSim's."""
+        return dict(super().get_robot_state())
+
     def get_robot_state(self) -> dict[str, Any]:
-        """The newest state; arrays as MujocoFrankaSim's."""
-        state = dict(super().get_robot_state())
+        """The newest state as the sensors have it."""
+        state = self.true_state()
         state["q"] = state["q"] + self.sensor_offset
         return state
+
+
+class LossySocket(socket.socket):
+    """A socket from which nothing arrives while it loses what it sends."""
+
+    lost_until = 0.0
+    """What is sent before this time of ``time.monotonic`` is lost."""
+
+    def sendto(self, data: Any, *more: Any) -> int:
+        """Send, or lose without a word, as a wire does."""
+        return len(data) if time.monotonic() < self.lost_until else super().sendto(data, *more)
 
 
 class Server(FrankaSimServer):
     """The simulator's server, listening where it is told and nowhere else, with faults on request."""
 
+    udp_socket: Any
     frozen_until = 0.0
     """No state is sent before this time of ``time.monotonic``."""
     lost_cycles = MAX_CONSECUTIVE_LOST_CYCLES
@@ -74,6 +90,7 @@ class Server(FrankaSimServer):
 
     def start_command_receiver(self) -> None:
         """Bind the state socket first: franka-sim leaves it to the kernel, which would open it on every interface."""
+        self.udp_socket = LossySocket(fileno=self.udp_socket.detach())
         self.udp_socket.bind((self.host, 0))
         super().start_command_receiver()
 
@@ -117,7 +134,8 @@ class Faults:
     fault        argument      what happens
     ============ ============= =====================================================================================================
     none                       nothing; with the answer come the robot's mode and the share of commands that came in time
-    freeze       seconds       no state is sent; libfranka gives the connection up after 1 s
+    freeze       seconds       the robot stalls: no state is sent and no command missed; libfranka gives the connection up after 1 s
+    lose         seconds       states are lost on the wire: the robot goes on, and stops when it has missed too many commands
     reflex       name          the motion is aborted, the error stays until the client recovers
     user_stop                  the user stop is pressed: the motion is aborted, and nothing is accepted until
     release                    the user stop is released again
@@ -144,6 +162,9 @@ class Faults:
 
     def _freeze(self, seconds: float) -> None:
         self._server.frozen_until = time.monotonic() + float(seconds)
+
+    def _lose(self, seconds: float) -> None:
+        self._server.udp_socket.lost_until = time.monotonic() + float(seconds)
 
     def _reflex(self, name: str) -> None:
         if name not in ERRORS:
@@ -189,7 +210,7 @@ def report(server: Server, channel: socket.socket, rate: float) -> None:
                 if not announced:
                     announced = True
                     channel.send(json.dumps({"ready": True}).encode())
-                state = server.physics_sim.get_robot_state()
+                state = server.physics_sim.true_state()
                 # A peer that does not listen misses states; the arm goes on.
                 with contextlib.suppress(BlockingIOError):
                     channel.send(STATE.pack(*state["q"], *state["dq"]))

@@ -286,8 +286,23 @@ def test_a_short_silence_of_the_robot_shows_in_the_stamps(peer: FrankaPeer, arm:
     assert 0.25 < age < 0.6
 
 
-def test_a_sensor_out_of_range_is_read_as_it_is(peer: FrankaPeer, arm: FrankaArm) -> None:
+def test_a_wire_that_loses_states_stops_the_robot_where_it_is(peer: FrankaPeer) -> None:
+    client = subprocess.Popen([sys.executable, "-c", STREAM, peer.address], stdout=subprocess.PIPE, text=True)
+    assert client.stdout is not None
+    assert client.stdout.readline() == "moving\n"
+    time.sleep(0.8)
+    peer.ask("lose", seconds=0.6)
+    time.sleep(0.4)
+    standing = peer.state()[0]
+    time.sleep(0.4)
+    np.testing.assert_allclose(peer.state()[0], standing, atol=2e-3)
+    said, _ = client.communicate(timeout=20.0)
+    assert "communication_constraints_violation" in said
+
+
+def test_a_sensor_out_of_range_is_read_as_it_is_and_the_arm_is_where_it_was(peer: FrankaPeer, arm: FrankaArm) -> None:
     peer.ask("out_of_range", joint=6, rad=-2.0)
+    np.testing.assert_allclose(peer.state()[0], HOME, atol=5e-3)
     deadline = time.monotonic() + 2.0
     with contextlib.suppress(DriverError):
         # The robot's own watch over its joints may stop it first.
@@ -296,6 +311,23 @@ def test_a_sensor_out_of_range_is_read_as_it_is(peer: FrankaPeer, arm: FrankaArm
     peer.ask("out_of_range", joint=6, rad=0.0)
     with pytest.raises(InputError, match="fault nonsense"):
         peer.ask("nonsense")
+
+
+def test_a_sensor_that_jumps_ends_control_before_torques_follow_it(peer: FrankaPeer, arm: FrankaArm) -> None:
+    stream(arm, lambda t: HOME, 0.3)
+    peer.ask("out_of_range", joint=5, rad=0.05)
+    # The robot, too, watches how fast its joints turn.
+    with pytest.raises(DriverError, match="position of joint 5 jumped.*control was ended|joint_velocity_violation"):
+        stream(arm, lambda t: HOME, 1.0)
+    time.sleep(1.0)
+    q = peer.state()[0]
+    assert np.abs(q - HOME).max() < 0.045, "what it did in the milliseconds before is less than where the sensor would have taken it"
+    time.sleep(0.5)
+    np.testing.assert_allclose(peer.state()[0], q, atol=2e-3)
+    peer.ask("out_of_range", joint=5, rad=0.0)
+    arm.recover()
+    stream(arm, lambda t: q, 0.5)
+    np.testing.assert_allclose(arm.read().q, q, atol=5e-3)
 
 
 def test_closing_twice_ends_what_moves(peer: FrankaPeer) -> None:
