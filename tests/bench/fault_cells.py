@@ -1,23 +1,22 @@
-"""The cells of the fault matrix, and the code that injects each fault.
+"""The cells of the fault matrix, and the code that injects each fault into nodes, topics, clock and disk; fault_wire.py has the wires of arm and hand.
 
-An injection begins a fault in a running cell and gives back what ends it. A new one is a function here and a line in ``CELLS``.
+A new one is a function here and a line in ``CELLS``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
 import os
 import resource
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+import fault_wire
 from dextrack_deploy import graph
-from fault_trial import SMALL_DISK_MB, Begin, End, RunningCell
+from fault_injection import Cell, Injection, kill_process, repeated, stop_process
+from fault_trial import SMALL_DISK_MB, End, RunningCell
 
 SOURCES = (
     "joint encoders", "motor bus", "arm link", "camera pose", "shadow simulator", "controller", "supervisor", "operator heartbeat", "clock", "disk",
@@ -29,35 +28,6 @@ FINGERS, ARM, OBJECT, SHADOW, TARGET, STATE = (
 )  # fmt: skip
 STREAMS = (FINGERS, ARM, OBJECT)
 """What carries the stamps of a sensor's clock."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Injection:
-    """How a fault is made."""
-
-    by: str
-    """For the table."""
-    begin: Begin
-    topics: tuple[str, ...] = ()
-    """What goes through the relay."""
-    on_small_disk: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One cell, or one of its variants."""
-
-    source: str
-    fault: str
-    variant: str
-    injection: Injection
-    may_go_on: str = ""
-    """Why the run need not stop; empty: it must."""
-
-    @property
-    def name(self) -> str:
-        """Source, fault and variant."""
-        return ":".join(filter(None, (self.source, self.fault, self.variant)))
 
 
 def spoil(fault: str, *topics: str, then: str = "", after_s: float = 1.0) -> Injection:
@@ -75,49 +45,12 @@ def spoil(fault: str, *topics: str, then: str = "", after_s: float = 1.0) -> Inj
 
 def kill(node: str) -> Injection:
     """The process of ``node`` gets SIGKILL."""
-
-    def begin(cell: RunningCell) -> End:
-        os.kill(cell.pid(node), signal.SIGKILL)
-        return lambda: None
-
-    return Injection(f"SIGKILL of {node}", begin)
+    return kill_process(lambda cell: cell.pid(node), node)
 
 
 def stop(node: str) -> Injection:
     """The process of ``node`` is stopped, and goes on afterwards."""
-
-    def begin(cell: RunningCell) -> End:
-        os.kill(cell.pid(node), signal.SIGSTOP)
-        return functools.partial(os.kill, cell.pid(node), signal.SIGCONT)
-
-    return Injection(f"SIGSTOP of {node}, then SIGCONT", begin)
-
-
-def kill_twin_server() -> Injection:
-    """The process at the other end of the drivers' link is killed: with the plain twin that is both devices at once."""
-
-    def begin(cell: RunningCell) -> End:
-        os.kill(cell.twin_pid, signal.SIGKILL)
-        return lambda: None
-
-    return Injection("SIGKILL of the twin's server, the device side of the drivers' link", begin)
-
-
-def repeated(work: Callable[[RunningCell, threading.Event], None], by: str, on_small_disk: bool = False) -> Injection:
-    """``work`` goes on in a thread until its event."""
-
-    def begin(cell: RunningCell) -> End:
-        ended = threading.Event()
-        thread = threading.Thread(target=work, args=(cell, ended))
-        thread.start()
-
-        def end() -> None:
-            ended.set()
-            thread.join()
-
-        return end
-
-    return Injection(by, begin, on_small_disk=on_small_disk)
+    return stop_process(lambda cell: cell.pid(node), node)
 
 
 def refuse_writes() -> Injection:
@@ -271,8 +204,8 @@ def _disk() -> list[Cell]:
 
 CELLS = (
     *_encoders(),
-    Cell("motor bus", "process killed", "", kill_twin_server()),
-    Cell("arm link", "process killed", "", kill_twin_server()),
+    *fault_wire.motor_bus(),
+    *fault_wire.arm_link(),
     *_camera(),
     *_stream("shadow simulator", SHADOW, "shadow_sim"),
     *_stream("controller", TARGET, "controller"),
@@ -281,10 +214,5 @@ CELLS = (
     *_clock(),
     *_disk(),
 )
-_BUS = "the plain twin has no wire: this needs the emulated peer of its protocol"
-NOT_INJECTED = (
-    *(("motor bus", fault, _BUS) for fault in FAULTS[:-1]),
-    *(("arm link", fault, _BUS) for fault in FAULTS[:-1]),
-    ("clock", "process killed", "a clock has no process of ours"),
-)
+NOT_INJECTED = (("clock", "process killed", "a clock has no process of ours"),)
 """(source, fault, why not here)."""

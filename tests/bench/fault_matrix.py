@@ -4,9 +4,10 @@ range, killed}, against the real processes of a trial in the twin.
     python tests/bench/fault_matrix.py [--cells camera_pose:lost disk ...] [--demonstration FILE.h5 [--object FILE.npz]] [--out FOLDER]
 
 Each cell is a trial of its own: the nodes as `dextrack track` starts them, the fault 1 s after RUN began, 4 s with it and one after it, and then the end
-of every process. What was commanded is taken from the twin's command trace, on the device side. When a cell counts as safe is written at the top of
-fault_rules.py, which faults there are in fault_cells.py. A row is written as soon as it is measured: a run that was stopped goes on where it was, and
---again measures anew. Writes fault_matrix.json, fault_matrix.md and fault_matrix.png.
+of every process. In those of the motor bus and the arm link, that device is behind its own wire (fault_wire.py). What was commanded is taken from the
+twin's command trace, on the device side. When a cell counts as safe is written at the top of fault_rules.py, which faults there are in fault_cells.py.
+A row is written as soon as it is measured: a run that was stopped goes on where it was, and --again measures anew. Writes fault_matrix.json,
+fault_matrix.md and fault_matrix.png.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import fault_cells
 import fault_figure
 import fault_rules
 import fault_trial
+import fault_wire
 import handmade
 from dextrack_deploy.trial import TrialFolder
 from dextrack_ros import dds
@@ -53,12 +55,14 @@ def chosen(names: list[str]) -> list[fault_cells.Cell]:
     return [c for c in fault_cells.CELLS if any(c.name == w or c.name.startswith(f"{w}:") or not w for w in wanted)]
 
 
-def prepared(options: argparse.Namespace, folder: Path) -> PreparedTrial:
-    """The trial that every cell runs a copy of; placing it takes longer than a cell."""
+def prepared(options: argparse.Namespace, folder: Path, wired: str) -> PreparedTrial:
+    """The trial that every cell with the device ``wired`` behind its wire runs a copy of; placing it takes longer than a cell."""
+    folder.mkdir(parents=True)
+    cell = str(fault_wire.write_cell(wired, folder)) if wired else "twin"
     source, thing = (options.demonstration, options.object) if options.demonstration else handmade.write_trial(folder / "given", RUN_S)
     trial = TrialFolder(folder / "template")
     trial.path.mkdir()
-    ready = prepare(TrialRequest(Path(source), name=options.name, object=str(thing or "")), trial)
+    ready = prepare(TrialRequest(Path(source), name=options.name, object=str(thing or ""), cell=cell), trial)
     needed = fault_trial.AFTER_S + fault_trial.WATCH_S + 0.5
     if ready.seconds < needed:
         raise SystemExit(f"the run takes {ready.seconds:.1f} s, and a cell needs {needed:.1f} s; give a longer demonstration")
@@ -74,7 +78,9 @@ def measure(cell: fault_cells.Cell, template: PreparedTrial, folder: Path, known
     injection = cell.injection
     seen = fault_trial.observe(template, folder, injection.begin, injection.topics, injection.on_small_disk)
     row = {"source": cell.source, "fault": cell.fault, "variant": cell.variant, "injected_by": injection.by}
-    return row | fault_rules.judge(seen, known, cell.may_go_on) | {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+    return (
+        row | fault_rules.judge(seen, known, cell.may_go_on, cell.limp) | {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+    )
 
 
 def attempt(cell: fault_cells.Cell, template: PreparedTrial, folder: Path, known: dict[str, fault_rules.Device]) -> tuple[dict[str, Any] | None, str]:
@@ -121,10 +127,12 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     asked = chosen(options.cells)
     todo = [c for c in asked if options.again or c.name not in rows]
     print(f"{len(todo)} cells to measure, {len(asked) - len(todo)} are there already", flush=True)
-    template = prepared(options, folder) if todo else None
+    templates: dict[str, PreparedTrial] = {}
     began = time.monotonic()
     for n, cell in enumerate(todo):
-        assert template is not None
+        if cell.wired not in templates:
+            templates[cell.wired] = prepared(options, folder / f"prepared_{cell.wired or 'twin'}", cell.wired)
+        template = templates[cell.wired]
         known = fault_rules.devices("twin", str(next(template.folder.path.glob("placed.*"))))
         row, why = attempt(cell, template, folder / f"cell{n}", known)
         failed.pop(cell.name, None)

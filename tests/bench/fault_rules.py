@@ -3,7 +3,8 @@ driver says of itself.
 
 A joint *moves* while its commanded target changes by more than ``MOVED_RAD`` from one command to the next. The cell *stands* when no target has changed for
 ``STILL_S``. ``seconds_to_safe`` is the time from the fault to the last change of a target before the cell stands; 0 where none changed any more, and none
-where the run went on.
+where the run went on. What a hand's bus peer tells the twin of motors without torque, or that stand still where they are because their bus watchdog
+tripped, is no command. What an arm's bus peer tells it is the robot's own motion, and is judged as if it were commanded.
 
 Rules
 1. Stop, or have a reason not to. Either the cell stands when the fault has lasted for the time watched: in HOLD or FAULT, or, where the supervisor is
@@ -48,6 +49,10 @@ FAR_RAD = {"arm": 0.25, "hand": 1.0}
 SETTLING_S = 0.5
 AT_REST_RAD = {"arm": 0.01, "hand": 0.05}
 """Encoder noise, and fingers that creep into their target."""
+ALONE_S = 0.2
+"""A target that has not changed for so long before, and does not afterwards, is no motion's."""
+WHERE_IT_IS_RAD = 0.01
+"""A target this close to where its joint is moves nothing: four deviations of a finger encoder's noise, and a count of a motor."""
 STEP_PERIODS = 2.002
 """Control periods that a guard's largest step may count, and the rounding of the trace."""
 _STOPPED = (State.HOLD, State.FAULT)
@@ -77,9 +82,16 @@ def devices(cell: str, placed: str) -> dict[str, Device]:
     }
 
 
-def judge(seen: Observation, known: dict[str, Device], may_go_on: str = "") -> dict[str, Any]:
-    """The figures of a cell and whether it is safe; ``may_go_on`` says why the run need not stop for this fault."""
-    written = {"arm": seen.commands.arm, "hand": seen.commands.hand}
+def judge(seen: Observation, known: dict[str, Device], may_go_on: str = "", limp: tuple[int, ...] = ()) -> dict[str, Any]:
+    """The figures of a cell and whether it is safe.
+
+    Args:
+        seen: the cell.
+        known: its devices.
+        may_go_on: why the run need not stop for this fault.
+        limp: motors of the hand whose torque the fault itself takes away.
+    """
+    written = {"arm": seen.commands.arm, "hand": _commanded(seen, limp)}
     moves = np.sort(np.concatenate([_moves(w) for w in written.values()]))
     stop = next(((at, s) for at, s in seen.statuses if at >= seen.injected_ns and s.state in _STOPPED), None)
     inside = moves[(moves > seen.injected_ns) & (moves <= seen.undone_ns)]
@@ -90,7 +102,7 @@ def judge(seen: Observation, known: dict[str, Device], may_go_on: str = "") -> d
     astray = _astray(written, known, seen, min(stood_ns, stop[0]) if stop else stood_ns)
     late = [] if stop is None else moves[moves > stop[0] + BRAKING_S / _NS]
     resumed = _resumed(moves[moves > seen.injected_ns], seen)
-    restless = _restless(seen, known, stood_ns) if stands and not len(resumed) else {}
+    restless = _restless(seen, known, stood_ns, limp) if stands and not len(resumed) else {}
     problems = [
         *([] if stands or may_go_on else ["the run went on"]),
         *([] if share <= STEP_PERIODS else [f"{of} stepped {step:.4f} rad, {share:.1f} times its velocity limit x period"]),
@@ -126,6 +138,39 @@ def _reaction(stop: tuple[int, Status] | None, strongest: Reaction, stands: bool
     if own is None:
         return "targets stand still without the supervisor; it did not react"
     return f"targets stand still without the supervisor; it went to {own[1]} after {(own[0] - seen.injected_ns) * _NS:.2f} s: {own[2]}"
+
+
+def _commanded(seen: Observation, limp: tuple[int, ...]) -> Written:
+    """The hand's targets, less what is none: where its motors are, told to the twin while they have no torque."""
+    hand = seen.commands.hand
+    values = hand.values.copy()
+    after = np.flatnonzero(hand.at_ns > seen.injected_ns)
+    if len(after) and after[0]:
+        values[np.ix_(after, limp)] = values[after[0] - 1, limp]
+    _leave_out_holds(hand.at_ns, values, seen)
+    off = _powerless_ns(seen)
+    kept = hand.at_ns < (off if off is not None else np.inf)
+    return Written(hand.at_ns[kept], hand.stamp_ns[kept], values[kept])
+
+
+def _leave_out_holds(at_ns: np.ndarray, values: Floats, seen: Observation) -> None:
+    """Take the changes out of ``values`` by which a joint that stood is made to stand where it is, which is what a motor's watchdog does when it trips."""
+    at, rows = seen.readings.at_ns, seen.readings.values
+    for joint in range(values.shape[1] if len(at) else 0):
+        changed = np.flatnonzero(np.abs(np.diff(values[:, joint])) > MOVED_RAD) + 1
+        for n, last, following in zip(changed[1:], changed[:-1], [*changed[2:], len(at_ns) - 1], strict=True):
+            stood = (at_ns[n] - at_ns[last]) * _NS > ALONE_S and (following == len(at_ns) - 1 or (at_ns[following] - at_ns[n]) * _NS > ALONE_S)
+            # The median of what was read while it stood is without the encoder's noise.
+            read = rows[(at > at_ns[last]) & (at <= at_ns[n]), joint - values.shape[1]]
+            if stood and at_ns[n] > seen.injected_ns and len(read) and abs(values[n, joint] - np.median(read)) < WHERE_IT_IS_RAD:
+                values[n:, joint] -= values[n, joint] - values[n - 1, joint]
+
+
+def _powerless_ns(seen: Observation) -> int | None:
+    """When the whole hand lost its torque, if it did and did not get it again."""
+    told = [(at, power) for at, power in seen.commands.powers if at > seen.injected_ns]
+    lost = [at for n, (at, power) in enumerate(told) if power == "off" and all(p == "off" for _, p in told[n:])]
+    return lost[0] if lost else None
 
 
 def _moves(written: Written) -> np.ndarray:
@@ -182,11 +227,12 @@ def _resumed(moves: np.ndarray, seen: Observation) -> Sequence[int]:
     return list(moves[gaps[0] :]) if len(gaps) else []
 
 
-def _restless(seen: Observation, known: dict[str, Device], stood_ns: int) -> dict[str, float]:
-    """Device: how far a joint of the twin went from ``SETTLING_S`` after the cell stood; none where the twin is gone."""
+def _restless(seen: Observation, known: dict[str, Device], stood_ns: int, limp: tuple[int, ...]) -> dict[str, float]:
+    """Device: how far a joint of the twin with torque went from ``SETTLING_S`` after the cell stood; none where the twin is gone."""
     picked = seen.readings.at_ns > stood_ns + SETTLING_S / _NS
     if picked.sum() < 2:
         return {}
     span = np.ptp(seen.readings.values[picked], axis=0)
     arm = len(known["arm"].names)
-    return {"arm": float(span[:arm].max()), "hand": float(span[arm:].max())}
+    fingers = np.delete(span[arm:], limp) if _powerless_ns(seen) is None else np.zeros(0)
+    return {"arm": float(span[:arm].max()), "hand": float(fingers.max(initial=0.0))}

@@ -29,6 +29,7 @@ from dextrack_deploy.status import Reaction, State, Status
 from dextrack_deploy.trial import TrialFolder, read_events
 from dextrack_deploy.twin.commands import COMMANDS_FILE, Commands, read_commands
 from dextrack_deploy.twin.link import TwinClient
+from dextrack_deploy.twin.wire import PEERS_FILE
 from dextrack_ros import dds
 from dextrack_ros.preparation import PreparedTrial, load_prepared
 from dextrack_ros.processes import ONE_THREAD, Processes
@@ -98,6 +99,10 @@ class RunningCell:
     def pid(self, node: str) -> int:
         """Process id of a node, or of the ``operator``."""
         return self.operator.pid if node == "operator" else self.processes.process(node).popen.pid
+
+    def peer(self, device: str) -> dict[str, Any]:
+        """What the bus peer of ``device`` said of itself."""
+        return dict(json.loads((self.prepared.folder.path / PEERS_FILE).read_text())[device])
 
     def spoil(self, fault: str) -> None:
         """Tell the relay."""

@@ -1,7 +1,8 @@
-"""The fault matrix of tests/bench: its rules on made observations, and the whole of it on three cells."""
+"""The fault matrix of tests/bench: its rules on made observations, and the whole of it on five cells."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dextrack_deploy.cell import load_cell
 from dextrack_deploy.status import Reaction, State, Status
 from dextrack_deploy.twin.commands import Commands, Written
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 sys.path.insert(0, str(BENCH))
 
+import fault_cells  # noqa: E402
 import fault_rules  # noqa: E402
+import fault_wire  # noqa: E402
 from fault_trial import Observation, Readings  # noqa: E402
 
 PERIOD, SECOND = 1.0 / 60.0, 1_000_000_000
@@ -89,23 +93,75 @@ def test_a_late_stream_is_on_its_path() -> None:
     assert fault_rules.judge(late, KNOWN, "it is a test")["safe"]
 
 
+def told(seen: Observation, hand: np.ndarray, read: np.ndarray, powers: tuple[tuple[int, str], ...] = ()) -> Observation:
+    """``seen``, with targets (n, 16) and joints (n, 16) of the hand's own."""
+    commands = dataclasses.replace(seen.commands, hand=dataclasses.replace(seen.commands.hand, values=hand), powers=powers)
+    joints = np.concatenate([seen.readings.values[:, :7], read], axis=1)
+    return dataclasses.replace(seen, commands=commands, readings=Readings(seen.readings.at_ns, joints))
+
+
+def test_a_motor_that_stands_where_it_is_does_not_move_and_one_that_goes_elsewhere_does() -> None:
+    seen = observed(until(1.3), hold_at=1.2)
+    targets, late = seen.commands.hand.values.copy(), (seen.commands.hand.at_ns - SECOND) / SECOND > 4.5
+    read = targets - 0.02
+    targets[late] = read[late]
+    assert fault_rules.judge(told(seen, targets, read), KNOWN)["safe"]
+    targets[late, 5] += 0.04
+    assert "moved again" in " ".join(fault_rules.judge(told(seen, targets, read), KNOWN)["problems"])
+
+
+def test_what_a_motor_without_torque_does_is_no_command() -> None:
+    seen = observed(until(1.3), hold_at=1.2)
+    targets, seconds = seen.commands.hand.values.copy(), (seen.commands.hand.at_ns - SECOND) / SECOND
+    falls = 0.3 * np.clip(seconds - 1.0, 0.0, 3.0)
+    targets[:, 5] -= falls
+    fallen = told(seen, targets, targets.copy())
+    assert not fault_rules.judge(fallen, KNOWN)["safe"]
+    assert fault_rules.judge(fallen, KNOWN, limp=(5,))["safe"]
+    # Nor is it when the whole hand was told to drop its torque; but what it is told before still is.
+    everything = seen.commands.hand.values - falls[:, None]
+    dropped = told(seen, everything, everything.copy(), ((seen.injected_ns + 1, "off"),))
+    assert fault_rules.judge(dropped, KNOWN)["safe"]
+    assert not fault_rules.judge(told(seen, everything, everything.copy(), ((seen.injected_ns + SECOND, "off"),)), KNOWN)["safe"]
+
+
+def test_every_source_and_fault_has_a_row_or_a_reason() -> None:
+    found = [(c.source, c.fault) for c in fault_cells.CELLS]
+    absent = [(source, fault) for source, fault, _ in fault_cells.NOT_INJECTED]
+    assert {*found, *absent} == {(s, f) for s in fault_cells.SOURCES for f in fault_cells.FAULTS}
+    assert not {*found} & {*absent} and len({c.name for c in fault_cells.CELLS}) == len(found)
+
+
+@pytest.mark.parametrize(("wired", "other"), [("hand", "arm"), ("arm", "hand")])
+def test_only_one_device_is_behind_its_wire(wired: str, other: str, tmp_path: Path) -> None:
+    cell = load_cell(fault_wire.write_cell(wired, tmp_path))
+    assert getattr(cell.drivers, f"{wired}_address") == "peer" and getattr(cell.drivers, wired) == fault_wire.WIRED[wired][1]
+    assert getattr(cell.drivers, other) == "twin" == cell.drivers.object_pose
+    assert {c.wired for c in fault_cells.CELLS if c.source in ("motor bus", "arm link") and c.variant != "both devices"} == {"hand", "arm"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_three_cells_of_the_real_matrix(tmp_path: Path) -> None:
-    cells = ("camera_pose:lost", "operator_heartbeat:late", "controller:process_killed")
+def test_five_cells_of_the_real_matrix(tmp_path: Path) -> None:
+    wires = ("motor_bus:process_killed:the_bus", "arm_link:lost:user_stop,_then_released")
+    cells = ("camera_pose:lost", "operator_heartbeat:late", "controller:process_killed", *wires)
     command = [sys.executable, str(BENCH / "fault_matrix.py"), "--out", str(tmp_path), "--cells", *cells]
     run = subprocess.run(command, env={**os.environ}, capture_output=True, text=True, timeout=570)
     result = json.loads((tmp_path / "fault_matrix.json").read_text())
     rows = {(row["source"], row["fault"]): row for row in result["rows"]}
-    assert run.returncode == 0 and len(rows) == 3 and result["failed"] == {}, run.stdout + run.stderr
+    assert run.returncode == 0 and len(rows) == 5 and result["failed"] == {}, run.stdout + run.stderr
     lost, late, killed = rows["camera pose", "lost"], rows["operator heartbeat", "late"], rows["controller", "process killed"]
     assert lost["state"] == "HOLD" and "object lost" in lost["reaction"] and lost["seconds_to_safe"] < 1.0
     assert late["reaction"].startswith("none needed") and late["seconds_to_safe"] is None
     # What the cell followed ends before the node's heartbeat is missed.
     assert killed["state"] == "HOLD" and "stale command" in killed["reaction"] and killed["seconds_to_safe"] < 1.0
+    # Behind a wire of its own: the bus is silent, and the robot says itself why it stopped.
+    bus, stop = rows["motor bus", "process killed"], rows["arm link", "lost"]
+    assert bus["state"] in ("HOLD", "FAULT") and bus["seconds_to_safe"] < 1.0
+    assert stop["state"] == "FAULT" and "user stop" in stop["reaction"] and stop["seconds_to_safe"] < 1.0
     assert all(0.0 <= row["largest_step_share_of_limit"] <= 2.0 for row in rows.values()) and late["largest_step_after_rad"] > 1e-3
     # What is there already is not measured again; the page and the figure are whole.
     again = subprocess.run(command, env={**os.environ}, capture_output=True, text=True, timeout=60)
-    assert again.returncode == 0 and "0 cells to measure, 3 are there already" in again.stdout
+    assert again.returncode == 0 and "0 cells to measure, 5 are there already" in again.stdout
     assert "| camera pose | lost |" in (tmp_path / "fault_matrix.md").read_text()
     assert (tmp_path / "fault_matrix.png").read_bytes().startswith(b"\x89PNG")

@@ -48,13 +48,14 @@ def command_line(options: type[T], serve: Callable[[T], None]) -> int:
 class Announced:
     """Starts ``python -m MODULE ...`` and waits for its line; a context manager that ends it."""
 
-    def __init__(self, name: str, command: Sequence[str], start_s: float = START_S) -> None:
+    def __init__(self, name: str, command: Sequence[str], start_s: float = START_S, listens: bool = False) -> None:
         """Start it.
 
         Args:
             name: for messages.
             command: module and arguments.
             start_s: time that it has until its line, s.
+            listens: whether its standard input is a pipe, for what it takes there; else it is empty.
 
         Raises:
             DriverError: it did not start, with what it said.
@@ -62,7 +63,8 @@ class Announced:
         # A file, not a pipe: nobody reads a pipe while the process runs, and a full one would stop it.
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         arguments = [sys.executable, "-m", *command]
-        self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors)
+        stdin = subprocess.PIPE if listens else subprocess.DEVNULL
+        self.process = subprocess.Popen(arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=self._errors)
         try:
             self.announcement = self._announced(name, start_s)
             """What it said of itself."""
@@ -79,8 +81,9 @@ class Announced:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
         self._errors.close()
 
     def __enter__(self) -> Announced:

@@ -9,6 +9,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from dextrack.files import write_json
 from dextrack_deploy.cell.config import PEER, CellConfig
 from dextrack_deploy.twin.dynamixel.process import PeerProcess
 from dextrack_deploy.twin.process import Announced
@@ -17,6 +18,8 @@ ARM_HOST = "127.0.0.1"
 """libfranka's port is fixed, so there is one simulated Franka on a machine at a time."""
 HAND_LINK = "hand.tty"
 """In the trial folder: a link to the pseudo terminal of the simulated motors, whose name only they know."""
+PEERS_FILE = "peers.json"
+"""In the trial folder: what each peer said of itself, by device; whoever wants to cause a fault finds it there."""
 LOST_CYCLES = 100
 """Commands lost in a row at which the simulated Franka stops. A real one stops at 20, on a machine with a real-time kernel that does not simulate it too."""
 FRANKA_START_S = 180.0
@@ -61,11 +64,13 @@ class WirePeers:
                     "--lost-cycles",
                     str(LOST_CYCLES),
                 ]
-                self.processes["arm"] = Announced("Franka's simulator", command, FRANKA_START_S)
+                self.processes["arm"] = Announced("Franka's simulator", command, FRANKA_START_S, listens=True)
             if cell.drivers.hand_address == PEER:
                 self.processes["hand"] = motors = PeerProcess(["--twin", endpoint, "--hand", cell.hand.model])
                 self._link = trial / HAND_LINK
                 self._link.symlink_to(motors.pty)
+            if self.processes:
+                write_json(trial / PEERS_FILE, {device: process.announcement for device, process in self.processes.items()})
         except BaseException:
             self.close()
             raise
