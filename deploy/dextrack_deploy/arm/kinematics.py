@@ -49,16 +49,24 @@ class ArmKinematics:
         for i, (offset, turn) in enumerate(self._offsets):
             p = p + r @ offset
             r = r @ turn
+            positions[..., i, :], matrices[..., i, :, :] = p, r
             if i < 7:
                 c, s = cos[..., i, None], sin[..., i, None]
-                r = np.stack([c * r[..., 0] + s * r[..., 1], c * r[..., 1] - s * r[..., 0], np.broadcast_to(r[..., 2], (*q.shape[:-1], 3))], axis=-1)
-            positions[..., i, :], matrices[..., i, :, :] = p, r
+                turned = matrices[..., i, :, :]
+                turned[..., 0] = c * r[..., 0] + s * r[..., 1]
+                turned[..., 1] = c * r[..., 1] - s * r[..., 0]
+                r = turned
         return positions, matrices
 
     def palm_pose(self, q: ArrayLike) -> tuple[Floats, Floats]:
         """Pose of the hand's root body for ``q`` (..., 7): position (..., 3) m and quaternion (..., 4), world frame."""
         positions, matrices = self.frames(q)
-        return positions[..., self.HAND, :], from_matrix(matrices[..., self.HAND, :, :])
+        if matrices.ndim > 3:
+            return positions[..., self.HAND, :], from_matrix(matrices[..., self.HAND, :, :])
+        # For one pose, as every sample of the arm asks for, scipy takes longer to begin than all of the chain does.
+        quaternion = np.empty(4)
+        mujoco.mju_mat2Quat(quaternion, matrices[self.HAND].ravel())
+        return positions[self.HAND], -quaternion if quaternion[0] < 0.0 else quaternion
 
     def flange_pose(self, q: ArrayLike) -> tuple[Floats, Floats]:
         """Pose of the flange for ``q`` (..., 7): position (..., 3) m and quaternion (..., 4), world frame."""

@@ -53,7 +53,7 @@ RATE = 120.0
 LOST_CYCLES = 20
 """Commands lost in a row at which a Franka stops with communication_constraints_violation. Source: libfranka's documentation, overview."""
 PRIORITY = 5
-"""Round-robin priority of the thread that moves the twin's arm; without the right to it, it runs as everything else does."""
+"""Round-robin priority of the threads that move the twin's arm; without the right to it, they run as everything else does."""
 ROTORS = 0.195
 """Inertia of a joint's rotor behind its gear, kg m2, as MuJoCo Menagerie has it for the FR3. Our model's is lighter, which suits controllers
 without a delay; against 2 ms of one, as the protocol brings, opposed joints would ring."""
@@ -195,6 +195,7 @@ class FrankaPeer:
 
     def _listen(self) -> None:
         """Sort what comes from the simulator until it ends."""
+        _ask_for_priority()
         while True:
             try:
                 message = self._channel.recv(1 << 16)
@@ -283,13 +284,17 @@ def serve(options: Options) -> None:
         stack.callback(lambda: print(peer.said, file=sys.stderr, flush=True))
         print(json.dumps({"endpoint": peer.address, "port": PORT, "pid": os.getpid(), "simulator": peer.process.pid}), flush=True)
         threading.Thread(target=_take_faults, args=(peer,), daemon=True).start()
-        # As the simulator does: an arm that is sent on late is in the wrong place. Children and threads of ours keep their own.
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+        _ask_for_priority()
         if twin is not None:
             drive(peer, twin, should_stop)
         while not should_stop():
             peer.state()
+
+
+def _ask_for_priority() -> None:
+    """Let the calling thread run above the nodes, as the simulator does: an arm that is sent on late is in the wrong place. What it starts does not."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
 
 
 def _take_faults(peer: FrankaPeer) -> None:

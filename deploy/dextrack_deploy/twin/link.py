@@ -90,7 +90,8 @@ class TwinClient:
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
+        self._awaited: int = zmq.POLLIN
+        self._poller.register(self._socket, self._awaited)
         self._poller.register(self._monitor, zmq.POLLIN)
         try:
             self._socket.connect(endpoint)
@@ -158,22 +159,26 @@ class TwinClient:
 
     def _receive(self, do: str, deadline: float) -> dict[str, Any]:
         while True:
+            # An answer is never there at once: to try first would only cost an exception.
+            self._wait(do, deadline, zmq.POLLIN)
             try:
                 return decode(self._socket.recv(zmq.NOBLOCK))
             except zmq.Again:
-                self._wait(do, deadline, zmq.POLLIN)
+                continue
             except ValueError as error:
                 raise DriverError("twin at %s: its answer to %s is %s." % (self.endpoint, do, error), remedy="check that a twin listens there.") from None
 
     def _wait(self, do: str, deadline: float, event: int) -> None:
         """Wait until the socket is ready for ``event``; raise when the connection breaks or time is up."""
         left = deadline - time.monotonic()
-        if left <= 0.0:
-            cause = "the connection was lost" if self._lost else "nobody listens there, or the process hangs"
-            raise DriverError("twin at %s: no answer to %s in time: %s." % (self.endpoint, do, cause), remedy="check that the twin runs; start it again.")
-        self._poller.modify(self._socket, event)
-        ready = dict(self._poller.poll(math.ceil(left * 1e3)))
-        if self._monitor in ready:
+        if event != self._awaited:
+            self._poller.modify(self._socket, event)
+            self._awaited = event
+        ready = self._poller.poll(max(0, math.ceil(left * 1e3)))
+        if any(socket is self._monitor for socket, _ in ready):
             recv_monitor_message(self._monitor, zmq.NOBLOCK)
             self._lost = True
             raise DriverError("twin at %s: the connection was lost during %s: its process ended." % (self.endpoint, do), remedy="start the twin again.")
+        if not ready and left <= 0.0:
+            cause = "the connection was lost" if self._lost else "nobody listens there, or the process hangs"
+            raise DriverError("twin at %s: no answer to %s in time: %s." % (self.endpoint, do, cause), remedy="check that the twin runs; start it again.")

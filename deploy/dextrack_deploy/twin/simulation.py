@@ -121,6 +121,9 @@ class Twin:
         self._hull = np.concatenate([vertices for vertices, _ in obj.parts])
         model = self.scene.model
         self._full_power = model.actuator_gainprm.copy(), model.actuator_biasprm.copy(), model.actuator_forcerange.copy()
+        self._arm_bias = model.actuator_biasprm[self.scene.arm_actuators].T
+        """What the arm's actuators subtract, of which the rows 1 and 2 are stiffness and damping."""
+        self._diverged = self._data.warning[mujoco.mjtWarning.mjWARN_BADQACC]
         self._lie: tuple[ArrayLike, ArrayLike] = np.zeros(3) if object_position_w is None else object_position_w, object_quaternion_w
         self.reset()
 
@@ -311,7 +314,7 @@ class Twin:
         self._apply()
         mujoco.mj_step(self.scene.model, self._data)
         self._step_number += 1
-        if self._data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
+        if self._diverged.number:
             raise SimulationError("twin: the physics diverged at %.3f s." % self.time_s, remedy="use a smaller time step; keep the seed and report it.")
 
     def _apply(self) -> None:
@@ -319,15 +322,16 @@ class Twin:
         data, scene = self._data, self.scene
         data.ctrl[scene.finger_actuators] = self._hand_line.at(self._step_number)
         reference, velocity = self._arm_line.at(self._step_number)
-        bias = scene.model.actuator_biasprm[scene.arm_actuators]
         # kp (q* - q) + kv (dq* - dq): the actuator damps against zero velocity, so the motion's own is added to its target.
-        data.ctrl[scene.arm_actuators] = reference + velocity * bias[:, 2] / bias[:, 1]
+        data.ctrl[scene.arm_actuators] = reference + velocity * self._arm_bias[2] / self._arm_bias[1]
         if self.mismatch.finger_gravity:
             palm = scene.palm_body
             force = -scene.payload_kg * scene.model.opt.gravity
             lever = data.xpos[palm] + data.xmat[palm].reshape(3, 3) @ scene.payload_h - data.xipos[palm]
-            data.xfrc_applied[palm, :3] = force
-            data.xfrc_applied[palm, 3:] = np.cross(lever, force)
+            applied = data.xfrc_applied[palm]
+            applied[:3] = force
+            # The cross product in full: numpy's takes as long as the physics step.
+            applied[3:] = lever[[1, 2, 0]] * force[[2, 0, 1]] - lever[[2, 0, 1]] * force[[1, 2, 0]]
 
     def _object_pose(self) -> tuple[Array, Array]:
         at = self.scene.object_qpos

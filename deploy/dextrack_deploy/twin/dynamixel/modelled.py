@@ -69,6 +69,9 @@ class ModelledFingers:
         self._began = False
         self._set_torque(self._torque)
 
+    def refresh(self) -> None:
+        """Nothing to do: it moves when it is sensed."""
+
     def sense(self, now: float) -> tuple[Array, Array, Array]:
         """Positions, velocities and currents; see Plant."""
         self._advance(now)

@@ -20,6 +20,8 @@ MODES = (0, 1, POSITION, 4, CURRENT_POSITION, 16)
 _LIMITED = {"goal_pwm": "pwm_limit", "goal_current": "current_limit", "goal_velocity": "velocity_limit"}
 VELOCITY_UNIT = 0.229 * 2.0 * math.pi / 60.0
 """One count of a velocity register, rad/s."""
+_PLACES = {r.name: (r.address, r.end, r.signed, 1 << 8 * r.size) for r in TABLE}
+"""Of each register: its first byte, the one behind its last, whether it is signed, and how many values it has. Looked up some ten thousand times a second."""
 
 
 class Hazard(enum.IntFlag):
@@ -98,13 +100,13 @@ class Motor:
 
     def get(self, name: str) -> int:
         """Value of a register."""
-        r = BY_NAME[name]
-        return int.from_bytes(self._memory[r.address : r.end], "little", signed=r.signed)
+        begin, end, signed, _ = _PLACES[name]
+        return int.from_bytes(self._memory[begin:end], "little", signed=signed)
 
     def put(self, name: str, value: int) -> None:
         """Set a register from within; nothing is checked. What does not fit wraps around, as a counter does."""
-        r = BY_NAME[name]
-        self._memory[r.address : r.end] = (value % (1 << 8 * r.size)).to_bytes(r.size, "little")
+        begin, end, _, values = _PLACES[name]
+        self._memory[begin:end] = (value % values).to_bytes(end - begin, "little")
 
     def hears(self, baud: int, now: float) -> bool:
         """Whether a packet at ``baud`` reaches it."""

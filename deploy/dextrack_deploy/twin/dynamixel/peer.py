@@ -37,7 +37,7 @@ from dextrack_deploy.twin.dynamixel.line import Adapter, Answer, Line, Release
 from dextrack_deploy.twin.dynamixel.motor import Motor
 from dextrack_deploy.twin.dynamixel.packet import Packet, Parser
 from dextrack_deploy.twin.dynamixel.plant import Lags, Plant
-from dextrack_deploy.twin.dynamixel.responder import Responder
+from dextrack_deploy.twin.dynamixel.responder import READS, Responder
 from dextrack_deploy.twin.dynamixel.table import BAUD_RATES, BY_NAME
 from dextrack_deploy.twin.link import LARGEST_MESSAGE, decode, encode
 
@@ -136,10 +136,14 @@ class Peer:
         if not baud:
             return
         heard = self._line.send(packet.size, baud, now)
+        if packet.instruction in READS:
+            self._plant.refresh()
         self._sense(now)
         answers = self._responder.answers(packet, baud, now)
         self._counts["answers"] += len(answers)
         self._drive(now)
+        # That was a tick: what is asked more often needs none of its own.
+        self._ticked_at = now
         spoiled = [Answer(a.delay_s, self.faults.spoil(a.data)) for a in answers]
         self._releases.extend(self._line.answer(spoiled, baud, heard))
 

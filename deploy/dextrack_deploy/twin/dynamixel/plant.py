@@ -25,6 +25,10 @@ FULL_A = 0.5
 class Plant(Protocol):
     """Sixteen joints with position-controlled motors. Arrays are (n,), in the order of the motors."""
 
+    def refresh(self) -> None:
+        """A host is about to read: take a sample now, where that does not keep it waiting."""
+        ...
+
     def sense(self, now: float) -> tuple[Array, Array, Array]:
         """Joint positions, rad, velocities, rad/s, and currents, A, at ``now``, s."""
         ...
@@ -53,6 +57,9 @@ class Lags:
         self._torque = np.zeros(len(self.position), dtype=bool)
         self._limit = np.zeros(len(self.position))
         self._time = -math.inf
+
+    def refresh(self) -> None:
+        """Nothing to do: it moves when it is sensed."""
 
     def sense(self, now: float) -> tuple[Array, Array, Array]:
         """Positions, velocities and currents; see Plant."""
@@ -83,23 +90,35 @@ class TwinFingers:
     motor without torque is made to follow its own joint, which is nearly limp. Until a motor first gets torque the twin is left as it is, at rest: the
     gears of unpowered motors hold light fingers, and the twin's joints have no such friction.
 
-    A thread talks to the twin, so that a twin that is late does not keep the motors from answering: they then show where they were.
+    A thread talks to the twin, so that a twin that is late does not keep the motors from answering: they then show where they were. It does so when
+    targets are new and when a host reads, and not all the time: each exchange wakes two processes.
     """
 
-    PERIOD_S = 0.005
-    """Samples are taken, and targets sent, this often."""
+    PERIOD_S = 0.01
+    """Samples are taken at least this often."""
+    FRESH_S = 0.002
+    """A sample that is not older is new enough for a host that reads."""
+    PATIENCE_S = 0.002
+    """A host that reads waits this long for a newer one: about as long as the bus and its adapter take anyway."""
     REPEAT_S = 0.25
     """What was sent is sent again after this long: a twin that was reset begins with power and targets of its own."""
 
     def __init__(self, endpoint: str) -> None:
         """Connect to the twin at ``endpoint``. Raises DriverError when nobody answers."""
         hand = TwinHand(endpoint)
-        self._reading = hand.read()
+        self._reading, self._read_at = hand.read(), time.monotonic()
         self._wanted: tuple[Array, str] | None = None
         self._error: DexTrackError | None = None
-        self._ending = threading.Event()
+        self._ending, self._asked, self._fresh = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._exchange, args=(hand,), daemon=True)
         self._thread.start()
+
+    def refresh(self) -> None:
+        """Have a sample taken; see Plant."""
+        if time.monotonic() - self._read_at > self.FRESH_S:
+            self._fresh.clear()
+            self._asked.set()
+            self._fresh.wait(self.PATIENCE_S)
 
     def sense(self, now: float) -> tuple[Array, Array, Array]:
         """Positions, velocities and currents; see Plant. Raises what ended the thread."""
@@ -114,19 +133,24 @@ class TwinFingers:
         if self._wanted is None and not torque.any():
             return
         power = "off" if not torque.any() else "soft" if limit[torque].mean() < 0.5 * FULL_A else "full"
-        self._wanted = np.where(torque, targets, self._reading.position), power
+        before, self._wanted = self._wanted, (np.where(torque, targets, self._reading.position), power)
+        if before is None or power != before[1] or not np.array_equal(before[0], self._wanted[0]):
+            self._asked.set()
 
     def close(self) -> None:
         """Disconnect."""
         self._ending.set()
+        self._asked.set()
         self._thread.join()
 
     def _exchange(self, hand: TwinHand) -> None:
-        """Until the end: send what is wanted where it is new, and take a sample."""
+        """Until the end: send what is wanted where it is new, and take a sample where one is waited for or due."""
         sent: tuple[Array, str] | None = None
         sent_at = -math.inf
         try:
-            while not self._ending.wait(self.PERIOD_S):
+            while not self._ending.is_set():
+                self._asked.wait(self.PERIOD_S)
+                self._asked.clear()
                 wanted, now = self._wanted, time.monotonic()
                 stale = sent is None or now - sent_at > self.REPEAT_S
                 if wanted is not None:
@@ -136,7 +160,9 @@ class TwinFingers:
                     if stale or sent is None or wanted[1] != sent[1]:
                         hand.set_power(wanted[1])
                     sent, sent_at = wanted, now if stale else sent_at
-                self._reading = hand.read()
+                if not self._fresh.is_set() or time.monotonic() - self._read_at >= self.PERIOD_S:
+                    self._reading, self._read_at = hand.read(), time.monotonic()
+                    self._fresh.set()
         except DexTrackError as error:
             self._error = error
         finally:

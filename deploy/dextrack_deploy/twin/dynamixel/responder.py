@@ -14,6 +14,8 @@ from dextrack_deploy.twin.dynamixel.packet import BROADCAST, Error, Instruction,
 
 _GROUPS = (Instruction.SYNC_READ, Instruction.BULK_READ, Instruction.FAST_SYNC_READ, Instruction.FAST_BULK_READ)
 _FAST = (Instruction.FAST_SYNC_READ, Instruction.FAST_BULK_READ)
+READS = (Instruction.READ, *_GROUPS)
+"""Instructions that ask for registers."""
 
 
 class Responder:
@@ -34,10 +36,12 @@ class Responder:
         if packet.instruction in _GROUPS:
             return self._group(packet, {m.number: m for m in hearing})
         if packet.instruction in (Instruction.SYNC_WRITE, Instruction.BULK_WRITE):
+            by_number: dict[int, list[Motor]] = {}
+            for motor in hearing:
+                by_number.setdefault(motor.number, []).append(motor)
             for number, address, data in _writes(packet):
-                for motor in hearing:
-                    if motor.number == number:
-                        motor.write(address, data)
+                for motor in by_number.get(number, []):
+                    motor.write(address, data)
             return []
         said = [a for m in sorted(hearing, key=lambda m: m.number) if (a := self._one(m, packet, now)) is not None]
         # Of the instructions for all, only a ping is answered.

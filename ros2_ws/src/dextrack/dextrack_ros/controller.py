@@ -44,7 +44,7 @@ class ControllerNode(CellNode):
         self._newest: dict[str, JointState | PoseStamped] = {}
         self._looped = 0.0
         for topic in ("arm/joint_states", "hand/joint_states", "object_pose"):
-            self.hear(topic, functools.partial(self._newest.__setitem__, topic))
+            self.hear(topic, functools.partial(self._newest.__setitem__, topic), fetched=True)
         self.hear("state/hand", self._hear_state)
 
     def configure(self) -> None:
@@ -75,6 +75,7 @@ class ControllerNode(CellNode):
 
     def on_status(self, status: Status) -> None:
         """Begin what a new state asks for."""
+        self.fetch()
         if self.active and self._sequence is not None:
             self._sequence.enter(status.state, self._measured)
 
@@ -97,6 +98,8 @@ class ControllerNode(CellNode):
 
     def _keep_time(self) -> None:
         """Where no hand state came in time, the clock begins the tick."""
+        # In every state: who plans, in a thread of its own, waits for the newest samples.
+        self.fetch()
         if time.monotonic() - self._looped > _LATEST_S:
             self._loop()
 
@@ -107,6 +110,7 @@ class ControllerNode(CellNode):
             # The supervisor fell silent: nothing more is asked for until it speaks again.
             return
         sequence.timer.begin(time.monotonic_ns())
+        self.fetch()
         if self._give(sequence) and sequence.advance(self.status().pace):
             self._tell()
         sequence.timer.end(time.monotonic_ns())

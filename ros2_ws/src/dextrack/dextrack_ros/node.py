@@ -38,7 +38,7 @@ from std_srvs.srv import Trigger
 
 from dextrack.errors import DexTrackError, InputError
 from dextrack_ros import dds, messages, realtime
-from dextrack_ros.executor import NodeExecutor
+from dextrack_ros.executor import NodeExecutor, hand_over
 from dextrack_ros.latency import StageLog
 from dextrack_ros.processes import PARENT_VARIABLE
 
@@ -57,6 +57,8 @@ class CellNode(LifecycleNode):
 
     realtime = True
     """Whether the process asks for real-time scheduling while the node is active."""
+    gather_s = 0.0
+    """Messages are gathered for this long and handled together (``NodeExecutor``)."""
 
     def __init__(self, name: str, own_parameters: Sequence[graph.Parameter] = ()) -> None:
         """Declare the parameters and publishers of the node ``name`` of the graph, and begin its heartbeat.
@@ -73,6 +75,8 @@ class CellNode(LifecycleNode):
         self._errors: dict[str, str] = {}
         self._health: tuple[str, dict[str, Any]] = ("", {})
         self._timers_of_activity: list[Timer] = []
+        self.fetched: list[Any] = []
+        """Subscriptions whose messages wait for ``fetch``."""
         self._stages = StageLog()
         self._declare_parameters()
         self._publishers_by_topic = {t.name: self._make_publisher(t) for t in graph.publications(name)}
@@ -104,8 +108,21 @@ class CellNode(LifecycleNode):
         """Value of a declared parameter."""
         return self.get_parameter(name).value
 
-    def hear(self, topic: str, callback: Callable[[Any], None], *, raw: bool = False, always: bool = False, depth: int | None = None) -> None:
-        """Subscribe to a topic of the graph; ``callback`` runs while the node is active, or ``always``. ``depth`` messages may wait (default: the graph's)."""
+    def hear(
+        self,
+        topic: str,
+        callback: Callable[[Any], None],
+        *,
+        raw: bool = False,
+        always: bool = False,
+        depth: int | None = None,
+        fetched: bool = False,
+    ) -> None:
+        """Subscribe to a topic of the graph; ``callback`` runs while the node is active, or ``always``. ``depth`` messages may wait (default: the graph's).
+
+        A ``raw`` subscription's callback gets the bytes and when they came, ns since the epoch, as one pair. Messages that are to be ``fetched`` wake
+        nobody: they wait for ``fetch``.
+        """
         entry = graph.topic(topic)
         guarded = self._guarded(f"hearing {topic}", callback)
 
@@ -113,11 +130,21 @@ class CellNode(LifecycleNode):
             if always or self.active:
                 guarded(message)
 
+        def call_raw(data: bytes, info: dict[str, Any]) -> None:
+            call((data, info["received_timestamp"]))
+
         profile = messages.qos(entry.qos)
         profile.depth = profile.depth if depth is None else depth
         # Topics and their quality of service come from one table, so they fit; watching that costs more than the messages.
         silent = SubscriptionEventCallbacks(use_default_callbacks=False)
-        self.create_subscription(messages.message_class(entry.type), entry.name, call, profile, raw=raw, event_callbacks=silent)
+        told = call_raw if raw else call
+        made = self.create_subscription(messages.message_class(entry.type), entry.name, told, profile, raw=raw, event_callbacks=silent)
+        if fetched:
+            self.fetched.append(made)
+
+    def fetch(self) -> None:
+        """Hear what came on the topics that are fetched: before it is used, so that it is as new as if each message had been heard at once."""
+        hand_over(self.fetched)
 
     def offer(self, service: str, answer: Callable[[], tuple[bool, str]]) -> None:
         """Answer a Trigger service of the graph with (success, message); an exception is an answer too: no."""
@@ -187,6 +214,8 @@ class CellNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enable the publishers and run ``activate``."""
         super().on_activate(state)
+        # Nobody fetched meanwhile: what waits is from before, and is not heard.
+        self.fetch()
         result = self._transition("activate", self.activate)
         self.active = result is TransitionCallbackReturn.SUCCESS
         if not self.active:
@@ -352,7 +381,7 @@ def run(make: Callable[[], CellNode]) -> int:
         rclpy.shutdown()
         return EXIT_REFUSED
     launcher = int(os.environ.get(PARENT_VARIABLE, "0"))
-    executor = NodeExecutor()
+    executor = NodeExecutor(node.gather_s, node.fetched)
     executor.add_node(node)
     try:
         # The heartbeat's timer ends every wait, so signals and a lost launcher are seen within its period.

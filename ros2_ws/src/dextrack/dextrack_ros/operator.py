@@ -14,7 +14,6 @@ import rclpy
 from dextrack_deploy import graph
 from dextrack_deploy.status import State, Status
 from dextrack_deploy.trial import TrialFolder, TrialOutcome
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header, String
@@ -23,6 +22,7 @@ from std_srvs.srv import Trigger
 from dextrack.errors import DexTrackError, DriverError, RefusedError
 from dextrack_ros import dds, messages
 from dextrack_ros.conclusion import conclude
+from dextrack_ros.executor import NodeExecutor
 from dextrack_ros.interruption import Interruption, uninterruptible
 from dextrack_ros.lifecycle import ACTIVATE, CONFIGURE, Interrupt, LifecycleClient
 from dextrack_ros.preparation import load_prepared
@@ -56,7 +56,7 @@ class Operator:
         self._names = tuple(names)
         self._say = say
         self._node = Node("operator", start_parameter_services=False, enable_rosout=False)
-        self._executor = SingleThreadedExecutor()
+        self._executor = NodeExecutor()
         self._executor.add_node(self._node)
         self.lifecycle = LifecycleClient(self._node, self._executor, names, interrupt)
         self.status: Status | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 from pathlib import Path
 
 from dextrack_deploy import graph, health
@@ -20,7 +19,9 @@ _DEPTH = 120
 
 
 class Recorder(CellNode):
-    """Subscribes raw: nothing is decoded on the way to the disk."""
+    """Subscribes raw: nothing is decoded on the way to the disk. Stamps are DDS's, so that messages may wait for each other."""
+
+    gather_s = 0.04
 
     def __init__(self) -> None:
         """Join the graph."""
@@ -52,9 +53,10 @@ class Recorder(CellNode):
             self._log.close()
             self._log = None
 
-    def _record(self, topic: str, data: bytes) -> None:
+    def _record(self, topic: str, message: tuple[bytes, int]) -> None:
         if self._log is not None:
-            self._log.write(topic, time.time_ns(), data)
+            data, received = message
+            self._log.write(topic, received, data)
 
     def _flush(self) -> None:
         if self._log is not None:

@@ -24,7 +24,8 @@ class ShadowSimNode(CellNode):
         self._simulator: ShadowSimulator | None = None
         self._measured: JointState | None = None
         self._running = False
-        self.hear("state/hand", self._hear_state)
+        # Needed at the first target of a run only.
+        self.hear("state/hand", self._hear_state, fetched=True)
         self.hear("target", self._hear_target)
 
     def configure(self) -> None:
@@ -45,6 +46,7 @@ class ShadowSimNode(CellNode):
         self._measured = message
 
     def _hear_target(self, message: JointState) -> None:
+        self.fetch()
         simulator = self._simulator
         if self.status().state is not State.RUN or simulator is None or self._measured is None:
             self._running = False

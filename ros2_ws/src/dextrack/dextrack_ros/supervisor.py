@@ -50,12 +50,13 @@ class SupervisorNode(CellNode):
         for event in OFFERED:
             self.offer(f"supervisor/{event.value}", functools.partial(self._serve, event))
         self._forget()
-        self.hear("object_pose", self._hear_object)
-        self.hear("hand/joint_states", self._hear_hand)
-        self.hear("arm/joint_states", self._hear_arm)
-        self.hear("state/hand", self._hear_state)
-        self.hear(graph.FOLLOWED, self._hear_shadow)
-        self.hear("motion/joint_targets", lambda m: self._measured.update(arm_target=messages.positions(m, self._arm.joint_names)))
+        # What is only measured is looked at when the measurements are: it wakes nobody in between.
+        self.hear("object_pose", self._hear_object, fetched=True)
+        self.hear("hand/joint_states", self._hear_hand, fetched=True)
+        self.hear("arm/joint_states", self._hear_arm, fetched=True)
+        self.hear("state/hand", self._hear_state, fetched=True)
+        self.hear(graph.FOLLOWED, self._hear_shadow, fetched=True)
+        self.hear("motion/joint_targets", lambda m: self._measured.update(arm_target=messages.positions(m, self._arm.joint_names)), fetched=True)
         self.hear("controller/progress", self._hear_progress)
         self.hear(graph.ENABLE, self._hear_operator)
         self.hear(graph.ESTOP, self._hear_estop)
@@ -134,6 +135,7 @@ class SupervisorNode(CellNode):
         self._operator_stamp = 0
 
     def _measurements(self) -> Measurements:
+        self.fetch()
         return Measurements(stamps=dict(self._stamps), heard=dict(self._heard_nodes), errors=dict(self._reported), **self._measured)
 
     def _hear_object(self, message: PoseStamped) -> None:

@@ -40,6 +40,8 @@ class TwinNode(CellNode):
             *(("--commands", str(Path(self.value("trial")) / COMMANDS_FILE)) if self.value("trial") else ()),
         ]
         self._twin = TwinProcess(Path(self.value("object")), options)
+        # From now on: the peers end where it does not answer, and every other node is starting.
+        realtime.begin(self._twin.process.pid)
         self._client = TwinClient(self._twin.endpoint)
         self._peers = WirePeers(load_cell(self.value("cell")), self.value("cell"), self._twin.endpoint, Path(self.value("trial") or "."))
         if self.value("trial"):
@@ -49,9 +51,7 @@ class TwinNode(CellNode):
 
     def activate(self) -> None:
         """Begin to publish the truth."""
-        assert self._twin is not None
         assert self._peers is not None
-        realtime.begin(self._twin.process.pid)
         if "hand" in self._peers.processes:
             # The arm's peer looks after its own scheduling: a thousand commands a second come before the nodes.
             realtime.begin(self._peers.processes["hand"].process.pid)

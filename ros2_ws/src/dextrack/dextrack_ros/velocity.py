@@ -30,7 +30,8 @@ class VelocityNode(CellNode):
         self._arm_joints: tuple[str, ...] = ()
         self._finger_joints: tuple[str, ...] = ()
         self.hear("hand/joint_states", self._hear_hand)
-        self.hear("arm/joint_states", self._hear_arm)
+        # Nothing is published for a sample of the arm: it waits for the hand's.
+        self.hear("arm/joint_states", self._hear_arm, fetched=True)
         self.hear("object_pose", self._hear_object)
 
     def configure(self) -> None:
@@ -56,6 +57,7 @@ class VelocityNode(CellNode):
 
     def _hear_hand(self, message: JointState) -> None:
         assert self._estimator is not None
+        self.fetch()
         stamp = messages.from_time(message.header.stamp)
         self._estimator.update_fingers(stamp, messages.positions(message, self._finger_joints))
         state = self._estimator.state(stamp)

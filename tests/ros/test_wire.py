@@ -1,0 +1,34 @@
+"""A trial in which the makers' own libraries drive the twin: franky and the Dynamixel SDK, over their real protocols."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import handmade
+import pytest
+from dextrack_deploy.trial_log import read_trial
+
+VERB = "import sys; from dextrack_ros.track import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_trial_behind_real_wires(environment: dict[str, str], tmp_path: Path) -> None:
+    """At a third of its speed: the simulated Franka shares these cores with everything else, and a robot that is late stops."""
+    placed, thing = handmade.write_trial(tmp_path / "given", 3.0)
+    folder = tmp_path / "trial"
+    arguments = ["--demonstration", str(placed), "--object", str(thing), "--out", str(folder), "--cell", "twin_wire", "--speed", "0.3"]
+    out = subprocess.run(
+        [sys.executable, "-c", VERB, *arguments, "--domain", environment["ROS_DOMAIN_ID"]], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    report = json.loads((folder / "report.json").read_text())
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert report["outcome"]["ended"] == "finished"
+    assert not (folder / "hand.tty").is_symlink(), "the link to the motors goes with them"
+    data = read_trial(folder)
+    begin, end = data.run_interval_ns()
+    palm = data.state.position[(data.state.stamp_ns > begin) & (data.state.stamp_ns < end)][:, :3]
+    assert abs(float(((palm[-1] - palm[0]) ** 2).sum() ** 0.5) - handmade.TRAVEL_M) < 0.02
