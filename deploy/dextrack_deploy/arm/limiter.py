@@ -50,11 +50,13 @@ class RateLimiter:
         if target.shape != (7,) or not np.isfinite(target).all():
             raise InputError(f"arm target {target}: it is not 7 finite numbers.", remedy="look at what computes the target; the arm holds.")
         dt = self.period
-        moving = np.clip((target - self._target) / dt, -self.velocity, self.velocity)
+        # Not np.clip, which takes five times as long for so few numbers.
+        moving = np.minimum(np.maximum((target - self._target) / dt, -self.velocity), self.velocity)
         self._target = target
         # The velocity that lands on the target now, unless too much distance is left: then one that can still brake onto it.
         lag = target - self.q - moving * dt
-        wanted = moving + np.sign(lag) * np.minimum(np.abs(lag) / dt, self._stopping_speed(np.abs(lag), 0.8 * self.acceleration))
+        distance = np.abs(lag)
+        wanted = moving + np.sign(lag) * np.minimum(distance / dt, self._stopping_speed(distance, 0.8 * self.acceleration))
         return self._advance(wanted)
 
     def brake(self) -> Floats:
@@ -68,7 +70,8 @@ class RateLimiter:
         top = np.minimum(self.velocity, self._stopping_speed(self.upper - self.q, self.braking))
         bottom = np.maximum(-self.velocity, -self._stopping_speed(self.q - self.lower, self.braking))
         v = np.minimum(np.maximum(wanted, bottom), top)
-        self.v = np.clip(v, self.v - self.acceleration * dt, self.v + self.acceleration * dt)
+        change = self.acceleration * dt
+        self.v = np.minimum(np.maximum(v, self.v - change), self.v + change)
         self.q = self.q + self.v * dt
         return self.q.copy()
 

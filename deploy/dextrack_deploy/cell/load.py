@@ -10,9 +10,7 @@ import dextrack_assets
 import yaml
 
 from dextrack.errors import InputError
-from dextrack.hands import load_hand
 from dextrack_deploy.cell.config import CellConfig
-from dextrack_deploy.cell.motors import load_motors, require_joints
 
 T = TypeVar("T")
 
@@ -50,6 +48,10 @@ def _measured(cell: CellConfig, folder: Path) -> CellConfig:
         return cell
     if cell.hand.lag_s:
         raise InputError("field hand.lag_s is given beside hand.motors.", remedy="leave lag_s out, which the measured motors say; or leave motors out.")
+    # The hand's model takes long to import, and a cell without measured motors does not need it.
+    from dextrack.hands import load_hand
+    from dextrack_deploy.cell.motors import load_motors, require_joints
+
     motors = load_motors(folder / cell.hand.motors)
     require_joints(motors, load_hand(cell.hand.model))
     return dataclasses.replace(cell, hand=dataclasses.replace(cell.hand, lag_s=motors.lag_s))

@@ -149,9 +149,10 @@ class Motor:
             status |= Hazard.INPUT_VOLTAGE
         if self.overloaded:
             status |= Hazard.OVERLOAD
-        self.put("hardware_error_status", status)
-        if status & self.get("shutdown"):
-            self.put("torque_enable", 0)
+        if status:
+            self.put("hardware_error_status", status)
+            if status & self.get("shutdown"):
+                self.put("torque_enable", 0)
         limit = self.get("bus_watchdog")
         if self.torque and limit > 0 and now - self._heard_at > limit * WATCHDOG_UNIT_S:
             self.put("bus_watchdog", -1)

@@ -138,7 +138,10 @@ class Peer:
         heard = self._line.send(packet.size, baud, now)
         if packet.instruction in READS:
             self._plant.refresh()
-        self._sense(now)
+            self._sense(now)
+        else:
+            # It asks for nothing that was measured.
+            self._watch(now)
         answers = self._responder.answers(packet, baud, now)
         self._counts["answers"] += len(answers)
         self._drive(now)
@@ -163,6 +166,10 @@ class Peer:
         sensed = self._plant.sense(now)
         for motor, angle, velocity, current in zip(self.motors.values(), *(s.tolist() for s in sensed), strict=False):
             motor.sense(angle + OFFSET, velocity, current, now)
+        self._watch(now)
+
+    def _watch(self, now: float) -> None:
+        for motor in self.motors.values():
             motor.watch(now)
 
     def _drive(self, now: float) -> None:
@@ -195,6 +202,7 @@ class Peer:
         if do == "hello":
             return {"pty": self.pty, "pid": os.getpid(), "motors": list(self.motors)}
         if do == "state":
+            self._sense(time.monotonic())
             registers = {str(n): {name: motor.get(name) for name in BY_NAME} for n, motor in self.motors.items()}
             return {"motors": registers, "counts": dict(self._counts)}
         if do == "fault":

@@ -117,11 +117,12 @@ class CellNode(LifecycleNode):
         always: bool = False,
         depth: int | None = None,
         fetched: bool = False,
+        stamped: bool = False,
     ) -> None:
         """Subscribe to a topic of the graph; ``callback`` runs while the node is active, or ``always``. ``depth`` messages may wait (default: the graph's).
 
-        A ``raw`` subscription's callback gets the bytes and when they came, ns since the epoch, as one pair. Messages that are to be ``fetched`` wake
-        nobody: they wait for ``fetch``.
+        A ``raw`` subscription's callback gets bytes. A ``stamped`` one's gets the message and when it came, ns since the epoch, as one pair. Messages
+        that are to be ``fetched`` wake nobody: they wait for ``fetch``.
         """
         entry = graph.topic(topic)
         guarded = self._guarded(f"hearing {topic}", callback)
@@ -130,14 +131,14 @@ class CellNode(LifecycleNode):
             if always or self.active:
                 guarded(message)
 
-        def call_raw(data: bytes, info: dict[str, Any]) -> None:
-            call((data, info["received_timestamp"]))
+        def call_stamped(message: Any, info: dict[str, Any]) -> None:
+            call((message, info["received_timestamp"]))
 
         profile = messages.qos(entry.qos)
         profile.depth = profile.depth if depth is None else depth
         # Topics and their quality of service come from one table, so they fit; watching that costs more than the messages.
         silent = SubscriptionEventCallbacks(use_default_callbacks=False)
-        told = call_raw if raw else call
+        told = call_stamped if stamped else call
         made = self.create_subscription(messages.message_class(entry.type), entry.name, told, profile, raw=raw, event_callbacks=silent)
         if fetched:
             self.fetched.append(made)

@@ -36,6 +36,8 @@ _SLACK_S = 10.0
 """A run may take this much longer than its reference: a busy machine is slow before it is late."""
 _SILENCE_S = 2.0
 """A supervisor that was not heard for this long is gone."""
+_GATHER_S = 0.02
+"""Heartbeats of the nodes are heard together; nobody's hand is as fast."""
 _STATE_TOPIC = "supervisor/state"
 
 Say = Callable[[str], None]
@@ -56,7 +58,7 @@ class Operator:
         self._names = tuple(names)
         self._say = say
         self._node = Node("operator", start_parameter_services=False, enable_rosout=False)
-        self._executor = NodeExecutor()
+        self._executor = NodeExecutor(_GATHER_S)
         self._executor.add_node(self._node)
         self.lifecycle = LifecycleClient(self._node, self._executor, names, interrupt)
         self.status: Status | None = None

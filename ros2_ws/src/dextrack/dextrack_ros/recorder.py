@@ -41,7 +41,7 @@ class Recorder(CellNode):
         if not self._subscribed:
             self._subscribed = True
             for topic in topics:
-                self.hear(topic.name, functools.partial(self._record, topic.name), raw=True, depth=_DEPTH)
+                self.hear(topic.name, functools.partial(self._record, topic.name), raw=True, stamped=True, depth=_DEPTH)
 
     def activate(self) -> None:
         """Begin to flush regularly."""

@@ -60,7 +60,7 @@ class SupervisorNode(CellNode):
         self.hear("controller/progress", self._hear_progress)
         self.hear(graph.ENABLE, self._hear_operator)
         self.hear(graph.ESTOP, self._hear_estop)
-        self.hear("/diagnostics", self._hear_diagnostics, always=True)
+        self.hear("/diagnostics", self._hear_diagnostics, always=True, fetched=True, stamped=True)
 
     def configure(self) -> None:
         """Take limits from the cell, and where the trial begins from the placed reference."""
@@ -122,6 +122,7 @@ class SupervisorNode(CellNode):
     def _against(self) -> list[str]:
         """What an approach would be refused for now, for the operator to see before asking."""
         # Stricter than the watch: a node whose heartbeat is late now would end the motion that is about to begin.
+        self.fetch()
         now, limit = time.time(), graph.HEARTBEAT_DEADLINE / 2.0
         silent = [f"node {n} is silent" for n in self._watched if now - self._heard_nodes.get(n, 0.0) > limit]
         return silent + [f"{n} reports: {e}" for n, e in self._reported.items() if e] + preflight.refusals(self._checks(Event.APPROACH))
@@ -187,11 +188,12 @@ class SupervisorNode(CellNode):
             # Now, and not at the next look.
             self._observe()
 
-    def _hear_diagnostics(self, message: DiagnosticArray) -> None:
+    def _hear_diagnostics(self, heard: tuple[DiagnosticArray, int]) -> None:
+        message, came = heard
         for status in message.status:
             if status.name == self.get_name():
                 continue
-            self._heard_nodes[status.name] = time.time()
+            self._heard_nodes[status.name] = came * 1e-9
             self._reported[status.name] = status.message if status.level == DiagnosticStatus.ERROR else ""
             self._measured.update(measured(status.name, messages.from_status(status)))
 
