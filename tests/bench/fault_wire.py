@@ -7,6 +7,7 @@ on its standard input, a pipe that the twin node holds and that anybody of the s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -144,7 +145,13 @@ def off(rad: float) -> Injection:
 
     def begin(cell: RunningCell) -> End:
         _off(rad)(cell)
-        return lambda: _off(0.0)(cell)
+
+        def end() -> None:
+            # An arm that was thrown further than the twin takes has ended its peer.
+            with contextlib.suppress(FileNotFoundError):
+                _off(0.0)(cell)
+
+        return end
 
     return Injection(f"Franka peer: out_of_range joint={JOINT} rad={rad:g}, then 0", begin)
 
