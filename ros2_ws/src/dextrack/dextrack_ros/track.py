@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dextrack.errors import DexTrackError, DriverError, InputError
-from dextrack_ros import dds, realtime
+from dextrack_ros import dds
 from dextrack_ros.conclusion import conclude
 from dextrack_ros.interruption import Interruption, uninterruptible
 from dextrack_ros.keys import Keys
@@ -129,8 +129,6 @@ def _conduct(prepared: PreparedTrial, processes: Processes, say: Say, interrupti
     from dextrack_ros.operator import Operator
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    # The cell moves only while it hears its operator, so the heartbeat is part of the control loop. (The nodes are started: they look after themselves.)
-    realtime.begin(os.getpid())
     watch = ProcessWatch(processes, prepared.folder, say)
     keys = Keys()
 
@@ -154,7 +152,6 @@ def _conduct(prepared: PreparedTrial, processes: Processes, say: Say, interrupti
         keys.close()
         operator.close()
         rclpy.shutdown()
-        realtime.end(os.getpid())
         watch.close()
 
 
