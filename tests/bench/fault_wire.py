@@ -212,7 +212,7 @@ def arm_link() -> list[Cell]:
         ("late", "states wait 0.02 s", again_and_again(0.2, "freeze seconds=0.02", _stall), "the robot waits with them, and then both go on"),
         ("late", "states missing for 0.5 s at a time", again_and_again(0.7, "lose seconds=0.5", _lose), ""),
         ("frozen", "", stop_process(_simulator, "the simulated Franka"), ""),
-        ("jumping", "a joint's sensor by 0.05 rad", jumping(0.05), "less than the supervisor allows as a tracking error, and the arm's own controller is soft"),
+        ("jumping", "a joint's sensor by 0.05 rad", jumping(0.05), ""),
         ("jumping", "a joint's sensor by 0.3 rad", jumping(0.3), ""),
         ("out of range", "a joint's sensor", off(FAR_RAD), ""),
         ("out of range", "collision: joint reflex", asked("reflex", name="joint_reflex"), ""),

@@ -46,7 +46,6 @@ RESULT = Path(__file__).parent / "results" / "soak.json"
 THERE_AND_BACK_S = 8.0
 SAMPLE_S = 2.0
 AIMS = {"compute_p99_ms": 8.0, "overrun_rate": 0.001, "consecutive_overruns": 1}
-VERB = "import sys; from dextrack_ros.track import main; sys.exit(main(sys.argv[1:]))"
 
 
 def wander(folder: Path, minutes: float) -> tuple[Path, Path]:
@@ -73,7 +72,7 @@ def label(process: psutil.Process) -> str:
     module = next((a for a in line if a.startswith(("dextrack_ros.", "dextrack_deploy."))), "")
     if not module:
         module = next((Path(a).stem for a in line[1:] if a.endswith(".py")), Path(line[0]).name if line else "?")
-    return "track" if "-c" in line and VERB in line else module.rpartition(".")[2]
+    return "track" if "track" in line else module.rpartition(".")[2]
 
 
 class Watch:
@@ -183,7 +182,7 @@ def main() -> None:
     demonstration, thing = wander(options.out, options.minutes)
     load = os.getloadavg()[0]
     command = ["--demonstration", str(demonstration), "--object", str(thing), "--out", str(trial), "--cell", options.cell]
-    process = subprocess.Popen([sys.executable, "-c", VERB, *command], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "dextrack", "track", *command], stdin=subprocess.DEVNULL)
     watch = Watch(process.pid)
     while process.poll() is None:
         with contextlib.suppress(psutil.Error):

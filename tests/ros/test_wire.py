@@ -11,9 +11,6 @@ import handmade
 import pytest
 from dextrack_deploy.trial_log import read_trial
 
-VERB = "import sys; from dextrack_ros.track import main; sys.exit(main(sys.argv[1:]))"
-
-
 ATTEMPTS = 6
 """On a machine whose two cores the simulators need almost to themselves, a trial may be held for a stream that came too late, or the arm stops: then it
 stands, as it should. One in three did so."""
@@ -26,10 +23,9 @@ def test_a_trial_behind_real_wires(environment: dict[str, str], tmp_path: Path) 
     placed, thing = handmade.write_trial(tmp_path / "given", 3.0)
     for attempt in range(ATTEMPTS):
         folder = tmp_path / f"trial{attempt}"
-        arguments = ["--demonstration", str(placed), "--object", str(thing), "--out", str(folder), "--cell", "twin_wire", "--speed", "0.3"]
-        out = subprocess.run(
-            [sys.executable, "-c", VERB, *arguments, "--domain", environment["ROS_DOMAIN_ID"]], env=environment, cwd=tmp_path, capture_output=True, text=True
-        )
+        given = ["--demonstration", str(placed), "--object", str(thing), "--out", str(folder), "--cell", "twin_wire", "--speed", "0.3"]
+        command = [sys.executable, "-m", "dextrack", "track", *given, "--domain", environment["ROS_DOMAIN_ID"]]
+        out = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
         report = json.loads((folder / "report.json").read_text())
         assert not (folder / "hand.tty").is_symlink(), "the link to the motors goes with them"
         if report["outcome"]["ended"] == "finished":

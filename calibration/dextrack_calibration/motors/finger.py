@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 from dextrack_deploy.cell.motors import MotorValues
+from dextrack_deploy.twin.dynamixel.modelled import TIMESTEP_S, bench_spec, set_motor
 from mujoco import rollout
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,8 +16,6 @@ from dextrack_calibration.motors.plan import Move
 
 Floats = NDArray[np.float64]
 
-TIMESTEP_S = 2.5e-4
-"""Physics step, s: at the shadow simulator's 8 ms the fast half of a step response (inertia / kv, 4 ms) would be the integrator's."""
 SETTLE_S = 0.15
 """Before a step the joint is left to itself for this long, s: a reading of where it rests is a whole count, and where it truly rests the motor decides."""
 _CONTROL = int(mujoco.mjtState.mjSTATE_CTRL) | int(mujoco.mjtState.mjSTATE_QFRC_APPLIED)
@@ -34,22 +33,15 @@ class Finger:
             pose: targets of all joints (n,), rad, which the other joints hold.
             gravity_h: (3,) m/s^2 in the wrist frame.
         """
-        spec = mujoco.MjSpec.from_file(str(hand.mjcf))
+        spec = bench_spec(hand, gravity_h)
         for body in list(spec.body(hand.palm_body).bodies):
             if joint not in {j.name for b in (body, *body.find_all("body")) for j in b.joints}:
                 spec.delete(body)
-        spec.option.timestep = TIMESTEP_S
-        spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-        spec.option.gravity = np.asarray(gravity_h, dtype=np.float64)
-        spec.option.disableflags = int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
         present = {j.name for j in spec.joints}
         targets = {name: angle for name, angle in zip(hand.finger_joints, np.asarray(pose, dtype=np.float64), strict=True) if name in present}
-        for name, effort in zip(hand.finger_joints, hand.effort, strict=True):
-            if name in present:
-                actuator = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-                actuator.set_to_position(kp=hand.finger_kp, kv=hand.finger_kv)
-                actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
-                actuator.forcerange = [-effort, effort]
+        for actuator in [a for a in spec.actuators if a.name not in present]:
+            spec.delete(actuator)
+        self._joint = joint
         self._model = model = spec.compile()
         self._data = mujoco.MjData(model)
         self._actuator = model.actuator(joint).id
@@ -73,10 +65,7 @@ class Finger:
             (time (n,), s since the motor heard its target, beginning with 0; position (m, n), rad).
         """
         model, a = self._model, self._actuator
-        model.actuator_gainprm[a, 0] = motor.kp
-        model.actuator_biasprm[a, 1:3] = -motor.kp, -motor.kv
-        model.actuator_forcerange[a] = -motor.effort, motor.effort
-        model.dof_frictionloss[self._dof] = motor.friction
+        set_motor(model, self._joint, motor)
         settle, steps = (int(np.ceil(s / TIMESTEP_S)) for s in (SETTLE_S, SETTLE_S + seconds))
         size = mujoco.mj_stateSize(model, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
         initial = np.zeros((len(moves), size))

@@ -116,11 +116,12 @@ def _spread(hand: HandSpec, index: int) -> Floats:
 
 
 def _plan(hand: HandSpec, pose: Floats, index: int, centre: float, sizes: Sequence[float], repeats: int) -> Plan:
-    moves = [Move(centre - sign * size / 2, centre + sign * size / 2) for size in sizes for _ in range(repeats) for sign in (1.0, -1.0)]
+    moves = [Move(_whole(centre - sign * size / 2), _whole(centre + sign * size / 2)) for size in sizes for _ in range(repeats) for sign in (1.0, -1.0)]
     pose = pose.copy()
     pose[index] = moves[0].start
     return Plan(hand.finger_joints[index], index, pose, tuple(moves))
 
 
 def _whole(angle: float) -> float:
+    """``angle`` as the bus gives it on: what the driver would round must not count as the joint's own error."""
     return float(to_angles(to_counts(np.array(angle))))

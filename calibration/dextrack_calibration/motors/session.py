@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -36,6 +37,20 @@ class Session:
     """Joint -> why it has no fit."""
 
 
+class Pace:
+    """How far a row of like things is, in words."""
+
+    def __init__(self, total: int) -> None:
+        """Nothing of ``total`` is done."""
+        self._total, self._done, self._began = total, 0, time.monotonic()
+
+    def next(self) -> str:
+        """Which one begins now, and how long all that are left will take, by those that are done."""
+        done, self._done = self._done, self._done + 1
+        left = f", about {(time.monotonic() - self._began) / done * (self._total - done) / 60:.1f} min left" if done else ""
+        return f"{done + 1} of {self._total}{left}"
+
+
 def run(hand: HandSpec, port: str, joints: Sequence[str], repeats: int, gravity_h: Floats, tell: Callable[[str], None]) -> Session:
     """Measure ``joints`` of the hand at ``port``.
 
@@ -62,23 +77,25 @@ def run(hand: HandSpec, port: str, joints: Sequence[str], repeats: int, gravity_
             measured = _measure(bench, plans, refused, tell)
     finally:
         driver.close()
-    fits = _kept(measured, lambda joint: _fit(hand, plans[joint], measured[joint], gravity_h, tell), refused)
+    pace = Pace(len(measured))
+
+    def fit(joint: str) -> MotorFit:
+        tell(f"joint {joint}: fit ({pace.next()})")
+        return fit_joint(hand, plans[joint], measured[joint], gravity_h)
+
+    fits = _kept(measured, fit, refused)
     return Session(info, tuple(fits.values()), refused)
 
 
 def _measure(bench: Bench, plans: dict[str, Plan], refused: dict[str, RefusedError], tell: Callable[[str], None]) -> dict[str, list[Response]]:
     """The responses of every joint that could be measured."""
+    pace = Pace(len(plans))
 
     def one(joint: str) -> list[Response]:
-        tell(f"joint {joint}: {len(plans[joint].moves)} steps")
+        tell(f"joint {joint}: {len(plans[joint].moves)} steps ({pace.next()})")
         return excite(bench, plans[joint])
 
     return _kept(list(plans), one, refused)
-
-
-def _fit(hand: HandSpec, plan: Plan, responses: list[Response], gravity_h: Floats, tell: Callable[[str], None]) -> MotorFit:
-    tell(f"joint {plan.joint}: fit")
-    return fit_joint(hand, plan, responses, gravity_h)
 
 
 def _kept(joints: Iterable[str], act: Callable[[str], T], refused: dict[str, RefusedError]) -> dict[str, T]:

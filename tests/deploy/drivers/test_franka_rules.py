@@ -15,7 +15,10 @@ from dextrack_deploy.cell import load_cell
 from dextrack_deploy.drivers import franka, franka_errors
 from dextrack_deploy.drivers.franka import CollisionThresholds, FrankaArm
 from dextrack_deploy.drivers.franka_payload import Payload, payload_of
+from dextrack_deploy.drivers.franka_sensors import SensorWatch
 from dextrack_deploy.drivers.franka_stream import FIRST_REACH, TargetStream, make_limiter
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dextrack.errors import DriverError, InputError, RefusedError
 
@@ -152,3 +155,25 @@ def test_a_first_target_begins_where_the_arm_is() -> None:
     for n in range(24):
         q, _ = targets.step(n * franka.PERIOD_S)
     assert (q > HOME + 0.01).all()
+
+
+@settings(deadline=None)
+@given(
+    start=st.lists(st.floats(-2.0, 2.0), min_size=7, max_size=7),
+    speed=st.lists(st.floats(-2.6, 2.6), min_size=7, max_size=7),
+    pull=st.lists(st.floats(-10.0, 10.0), min_size=7, max_size=7),
+    later_ms=st.integers(1, 50),
+    joint=st.integers(0, 6),
+    jump=st.floats(0.05, 3.0),
+)
+def test_a_sensor_is_believed_while_it_obeys_its_velocity(start, speed, pull, later_ms, joint, jump) -> None:
+    """Uniform acceleration in closed form; then the same with an error in one position."""
+    q, v, a, t = np.array(start), np.array(speed), np.array(pull), 1e-3 * later_ms
+    then, faster = q + v * t + 0.5 * a * t * t, v + a * t
+    watch = SensorWatch()
+    assert watch.jumped(1000, q, v) == [] and watch.jumped(1000 + later_ms, then, faster) == []
+    watch = SensorWatch()
+    watch.jumped(1000, q, v)
+    then[joint] += jump
+    assert watch.jumped(1000 + later_ms, then, faster) == [joint + 1]
+    assert watch.jumped(2000 + later_ms, q, v) == [], "samples far apart say nothing about each other"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dextrack.hands.spec import HandSpec
+from dextrack.sim.scene import Physics, add_position_actuators
 from dextrack_deploy.cell.motors import Motors, MotorValues, require_joints
 from dextrack_deploy.drivers.protocols import Array
 from dextrack_deploy.twin.dynamixel.plant import TORQUE_PER_AMPERE
@@ -26,6 +27,26 @@ LONGEST_S = 0.25
 """A process that was stopped goes on as if it had been stopped for this long, s, and does not compute what nobody saw."""
 FINGERS_UP = (-9.81, 0.0, 0.0)
 """Gravity in the wrist frame of a hand whose fingers point up, m/s^2."""
+
+
+def bench_spec(hand: HandSpec, gravity_h: ArrayLike) -> mujoco.MjSpec:
+    """``hand`` with its palm fixed and the HandSpec's motors, in steps of ``TIMESTEP_S`` and without contacts; ``gravity_h`` (3,) m/s^2, wrist frame."""
+    spec = mujoco.MjSpec.from_file(str(hand.mjcf))
+    spec.option.timestep = TIMESTEP_S
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.gravity = np.asarray(gravity_h, dtype=np.float64)
+    spec.option.disableflags = int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
+    add_position_actuators(spec, hand, Physics(), hand.finger_joints)
+    return spec
+
+
+def set_motor(model: mujoco.MjModel, joint: str, motor: MotorValues) -> None:
+    """Let ``motor`` drive ``joint`` of a compiled ``bench_spec``; its delay is left to whoever gives the targets."""
+    actuator, dof = model.actuator(joint).id, model.joint(joint).dofadr[0]
+    model.actuator_gainprm[actuator, 0] = motor.kp
+    model.actuator_biasprm[actuator, 1:3] = -motor.kp, -motor.kv
+    model.actuator_forcerange[actuator] = -motor.effort, motor.effort
+    model.dof_frictionloss[dof] = motor.friction
 
 
 class ModelledFingers:
@@ -42,18 +63,9 @@ class ModelledFingers:
             motors.joints.get(name, MotorValues(hand.finger_kp, hand.finger_kv, effort, 0.0))
             for name, effort in zip(hand.finger_joints, hand.effort, strict=True)
         ]
-        spec = mujoco.MjSpec.from_file(str(hand.mjcf))
-        spec.option.timestep = TIMESTEP_S
-        spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-        spec.option.gravity = np.asarray(gravity_h, dtype=np.float64)
-        spec.option.disableflags = int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
+        self._model = bench_spec(hand, gravity_h).compile()
         for name, motor in zip(hand.finger_joints, values, strict=True):
-            spec.joint(name).frictionloss = motor.friction
-            actuator = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-            actuator.set_to_position(kp=motor.kp, kv=motor.kv)
-            actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
-            actuator.forcerange = [-motor.effort, motor.effort]
-        self._model = spec.compile()
+            set_motor(self._model, name, motor)
         self._data = mujoco.MjData(self._model)
         self._qpos = np.array([self._model.joint(n).qposadr[0] for n in hand.finger_joints])
         self._dof = np.array([self._model.joint(n).dofadr[0] for n in hand.finger_joints])
