@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from dextrack.errors import InputError, SimulationError
 from dextrack.hands.spec import HandSpec
 from dextrack.references.reference import CONTROL_PERIOD
-from dextrack.sim.scene import Physics, build_scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import build_scene
 
 Floats = NDArray[np.float64]
 

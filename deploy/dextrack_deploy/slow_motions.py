@@ -18,7 +18,8 @@ from dextrack.errors import RefusedError
 from dextrack.hands import load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import OBJECT, Physics, add_object
+from dextrack.sim.physics import OBJECT, Physics
+from dextrack.sim.scene import add_object
 from dextrack_deploy.approach import Motion, MotionLimits, plan_approach, plan_retreat
 from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.inverse import InverseKinematics

@@ -16,7 +16,8 @@ from dextrack import rotations
 from dextrack.errors import InputError
 from dextrack.hands.jacobians import finger_jacobians
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import Physics, Scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import Scene
 
 Floats = NDArray[np.float64]
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dextrack import rotations
 from dextrack.mining.settling import settled_pose
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import OBJECT, Scene
+from dextrack.sim.physics import OBJECT
+from dextrack.sim.scene import Scene
 
 Floats = NDArray[np.float64]
 

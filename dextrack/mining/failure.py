@@ -49,7 +49,8 @@ from dextrack.mining.replays import perturbations
 from dextrack.mining.signals import Flags, Floats, Signals, measure_signals
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import Physics, build_scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import build_scene
 from dextrack.tracking.metrics import SUCCESS_20
 from dextrack.tracking.verdict import CLEAN_P95, EDGE, HELD_ERROR, OBJECT_LIFT, REFERENCE_LIFT, Verdict, hull_vertices, judge, looked_at
 

@@ -23,7 +23,8 @@ from dextrack.objects.distance import signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
 from dextrack.settings import require
-from dextrack.sim.scene import Physics, Scene, build_scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import Scene, build_scene
 from dextrack.tracking.metrics import measure
 from dextrack.tracking.verdict import hull_vertices, judge
 

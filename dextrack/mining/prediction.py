@@ -34,7 +34,8 @@ from dextrack.mining.baseline import Baseline, make_baseline
 from dextrack.mining.hold import hold_test
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import Physics, Scene, build_scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import Scene, build_scene
 from dextrack.tracking.verdict import hull_vertices
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,8 @@ from dextrack.errors import SimulationError
 from dextrack.mining.ensemble import Ensemble, Member
 from dextrack.mining.settling import settled_pose
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import OBJECT, Scene
+from dextrack.sim.physics import OBJECT
+from dextrack.sim.scene import Scene
 from dextrack.tracking.verdict import judge
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from dextrack.errors import InputError
-from dextrack.sim.scene import Physics
+from dextrack.sim.physics import Physics
 from dextrack.tracking.config import ActionConfig, ObservationConfig, TrackingConfig
 
 TASK = TrackingConfig(

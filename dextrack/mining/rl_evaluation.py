@@ -54,8 +54,8 @@ class Recorder:
     def reset(
         self,
         hand: Floats,
-        object_position_w: Floats,
-        object_quaternion_w: Floats,
+        object_position_w: Floats | None = None,
+        object_quaternion_w: Floats | None = None,
         worlds: Ints | None = None,
         hand_velocity: Floats | None = None,
         targets: Floats | None = None,

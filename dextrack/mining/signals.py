@@ -18,7 +18,8 @@ from dextrack.mining.ensemble import NOMINAL, Member
 from dextrack.mining.settling import settled_pose
 from dextrack.objects import lowest_z
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import OBJECT, TABLE, Scene
+from dextrack.sim.physics import OBJECT, TABLE
+from dextrack.sim.scene import Scene
 from dextrack.tracking.metrics import rotation_error, translation_error
 
 Floats = NDArray[np.float64]

@@ -1,9 +1,14 @@
-"""The Backend protocol: many worlds of one scene, stepped together. Adding an engine is a module and one registry line."""
+"""The Backend protocol: many worlds of one scene, stepped together, and the registry of engines behind it.
+
+A backend's module is imported only when the backend is made: one whose engine is not installed is in nobody's way, and a Python 3.8 that serves
+Isaac Gym need not have MuJoCo.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, Dict, Optional, Tuple
+import importlib
+from typing import Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +24,10 @@ Ints = NDArray[np.intp]
 
 @dataclasses.dataclass(frozen=True)
 class WorldState:
-    """State of W worlds; arrays may be views that the next step overwrites. World frame, SI units, wxyz."""
+    """State of W worlds; arrays may be views that the next step overwrites. World frame, SI units, wxyz.
+
+    In a scene without an object, the object's arrays have no columns: (W, 0).
+    """
 
     hand: Floats
     """theta, (W, 22), columns as ``Backend.joint_names``."""
@@ -49,8 +57,8 @@ class Backend(Protocol):
     def reset(
         self,
         hand: Floats,
-        object_position_w: Floats,
-        object_quaternion_w: Floats,
+        object_position_w: Optional[Floats] = None,
+        object_quaternion_w: Optional[Floats] = None,
         worlds: Optional[Ints] = None,
         hand_velocity: Optional[Floats] = None,
         targets: Optional[Floats] = None,
@@ -58,7 +66,8 @@ class Backend(Protocol):
     ) -> None:
         """Put ``worlds`` (default: all) at the given states (n, 22), (n, 3), (n, 4); velocities (n, 22) and (n, 6) default to zero.
 
-        ``object_velocity_w`` is the object's linear, m/s, and angular velocity, rad/s, both in the world frame.
+        The object's pose is needed where the scene has one, and ignored where it has none. ``object_velocity_w`` is the object's linear,
+        m/s, and angular velocity, rad/s, both in the world frame.
 
         ``targets`` (n, 22) are what the PD controllers get until the next step (default: ``hand``). Other worlds do not change.
         """
@@ -80,17 +89,17 @@ class Backend(Protocol):
 
 
 MakeBackend = Callable[..., Backend]
-_BACKENDS: Dict[str, MakeBackend] = {}
+_BACKENDS: Dict[str, Union[str, MakeBackend]] = {}
 
 
-def register_backend(name: str) -> Callable[[MakeBackend], MakeBackend]:
-    """Decorator that puts ``make(hand, base_quaternion_w, obj, physics, n_worlds, n_threads)`` in the registry."""
+def register_backend(name: str, make: Union[str, MakeBackend]) -> None:
+    """Put a backend in the registry.
 
-    def add(make: MakeBackend) -> MakeBackend:
-        _BACKENDS[name] = make
-        return make
-
-    return add
+    Args:
+        name: what ``make_backend`` calls it.
+        make: ``make(hand, base_quaternion_w, obj, **options)``, or where it is, as ``"module:function"``.
+    """
+    _BACKENDS[name] = make
 
 
 def backend_names() -> Tuple[str, ...]:
@@ -98,12 +107,23 @@ def backend_names() -> Tuple[str, ...]:
     return tuple(sorted(_BACKENDS))
 
 
-def make_backend(name: str, hand: HandSpec, base_quaternion_w: Floats, obj: ObjectSpec, **options: object) -> Backend:
-    """Make the backend ``name``; ``options`` are ``physics``, ``n_worlds``, ``n_threads``.
+def make_backend(name: str, hand: HandSpec, base_quaternion_w: Floats, obj: Optional[ObjectSpec] = None, **options: object) -> Backend:
+    """Make the backend ``name``.
+
+    Args:
+        name: one of ``backend_names``.
+        hand: the robot hand.
+        base_quaternion_w: (4,) wxyz, the reference's base frame.
+        obj: the object; None: a scene without one.
+        **options: every backend takes ``physics`` (``Physics``), ``n_worlds`` and ``table`` (bool); its module tells what else.
 
     Raises:
         InputError: no such backend.
     """
     if name not in _BACKENDS:
         raise InputError("backend %r is not known." % name, remedy="choose one of: %s." % ", ".join(backend_names()))
-    return _BACKENDS[name](hand, base_quaternion_w, obj, **options)
+    make = _BACKENDS[name]
+    if isinstance(make, str):
+        module, function = make.split(":")
+        make = getattr(importlib.import_module(module), function)
+    return make(hand, base_quaternion_w, obj, **options)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from dextrack import rotations
 from dextrack.hands.spec import HandSpec
 from dextrack.objects.spec import ObjectSpec
-from dextrack.sim.backend import Floats, Ints, WorldState, register_backend
-from dextrack.sim.scene import OBJECT, Physics, Scene, build_scene
+from dextrack.sim.backend import Floats, Ints, WorldState
+from dextrack.sim.physics import OBJECT, Physics
+from dextrack.sim.scene import Scene, build_scene
 
 
 class MujocoBackend:
@@ -32,15 +33,16 @@ class MujocoBackend:
         self._ctrl = self._batch.bind("ctrl")
         self._sites = self._batch.bind("site_xpos")
         self._tips = np.array([scene.model.site(f.finger + "_tip").id for f in scene.hand.fingertips])
-        self._object = scene.model.body(OBJECT).id
-        self._object_geoms = np.flatnonzero(scene.model.geom_bodyid == self._object)
+        if scene.object_qpos >= 0:
+            self._object = scene.model.body(OBJECT).id
+            self._object_geoms = np.flatnonzero(scene.model.geom_bodyid == self._object)
         self._warnings = np.zeros(n_worlds, dtype=np.int64)
 
     def reset(
         self,
         hand: Floats,
-        object_position_w: Floats,
-        object_quaternion_w: Floats,
+        object_position_w: Optional[Floats] = None,
+        object_quaternion_w: Optional[Floats] = None,
         worlds: Optional[Ints] = None,
         hand_velocity: Optional[Floats] = None,
         targets: Optional[Floats] = None,
@@ -55,7 +57,7 @@ class MujocoBackend:
         self._qvel[ids] = 0.0
         if hand_velocity is not None:
             self._qvel[np.ix_(ids, self.scene.hand_dof)] = hand_velocity
-        if object_velocity_w is not None:
+        if object_velocity_w is not None and object_quaternion_w is not None:
             d = self.scene.object_dof
             self._qvel[ids, d : d + 3] = object_velocity_w[:, :3]
             self._qvel[ids, d + 3 : d + 6] = rotations.rotate(rotations.conjugate(object_quaternion_w), object_velocity_w[:, 3:])
@@ -71,10 +73,14 @@ class MujocoBackend:
     def state(self) -> WorldState:
         """See ``Backend.state``."""
         k, d = self.scene.object_qpos, self.scene.object_dof
+        hand, hand_velocity = self._qpos[:, self.scene.hand_qpos], self._qvel[:, self.scene.hand_dof]
+        if k < 0:
+            none = self._qpos[:, :0]
+            return WorldState(hand, hand_velocity, none, none, none, none, self._sites[:, self._tips])
         quaternion = self._qpos[:, k + 3 : k + 7]
         return WorldState(
-            hand=self._qpos[:, self.scene.hand_qpos],
-            hand_velocity=self._qvel[:, self.scene.hand_dof],
+            hand=hand,
+            hand_velocity=hand_velocity,
             object_position_w=self._qpos[:, k : k + 3],
             object_quaternion_w=quaternion,
             object_linear_velocity_w=self._qvel[:, d : d + 3],
@@ -110,9 +116,14 @@ class MujocoBackend:
         del self._batch
 
 
-@register_backend("mujoco")
 def make_mujoco(
-    hand: HandSpec, base_quaternion_w: Floats, obj: ObjectSpec, physics: Optional[Physics] = None, n_worlds: int = 1, n_threads: int = 0
+    hand: HandSpec,
+    base_quaternion_w: Floats,
+    obj: Optional[ObjectSpec] = None,
+    physics: Optional[Physics] = None,
+    n_worlds: int = 1,
+    n_threads: int = 0,
+    table: bool = True,
 ) -> MujocoBackend:
-    """The ``mujoco`` entry of the registry."""
-    return MujocoBackend(build_scene(hand, base_quaternion_w, obj, physics), n_worlds, n_threads)
+    """The ``mujoco`` entry of the registry; ``n_threads`` 0 uses all cores."""
+    return MujocoBackend(build_scene(hand, base_quaternion_w, obj, physics, table), n_worlds, n_threads)

@@ -1,6 +1,6 @@
 """The scene of a tracking task as a MuJoCo model: hand on a floating base, object, table.
 
-The physics settings are measured ones; ``Physics`` names each with its reason. Everything is addressed by name.
+The settings of the engine are in ``dextrack.sim.physics``. Everything is addressed by name.
 """
 
 from __future__ import annotations
@@ -17,45 +17,14 @@ from numpy.typing import ArrayLike
 from dextrack.errors import InputError
 from dextrack.hands.spec import WRIST_JOINTS, HandSpec
 from dextrack.objects.spec import ObjectSpec
+from dextrack.sim.physics import OBJECT, TABLE, Physics
 
 # The engine tells of every diverged world on stderr and in a MUJOCO_LOG.TXT of the current folder. Among thousands of sampled rollouts some diverge, and are
 # dropped where their states are not finite; who wants to see them sets this logger to INFO.
 mujoco.set_mju_user_warning(logging.getLogger("dextrack.sim").info)
 
-OBJECT = "object"
-"""Name of the object's body; its free joint is ``object_free``."""
-TABLE = "table"
-"""Name of the table's geom: the plane z = 0."""
-
-
 MAX_HULL_VERTICES = 64
 """Convex parts are thinned to this many hull vertices: some recordings' parts have thousands of faces, and collision time grows with them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Physics:
-    """Settings of the engine and multipliers of what is uncertain. One control step is ``period`` = substeps * timestep."""
-
-    period: float = 1.0 / 60.0
-    """Control period, s (paper, App. C)."""
-    substeps: int = 2
-    """Steps of the engine per control step (the authors' release)."""
-    iterations: int = 40
-    """Newton iterations; 4 lose the object."""
-    impratio: float = 10.0
-    """Friction-to-normal impedance; 1 lets grasps creep."""
-    friction_scale: float = 1.0
-    """Multiplies the object's friction."""
-    mass_scale: float = 1.0
-    """Multiplies the object's mass."""
-    finger_gain_scale: float = 1.0
-    """Multiplies kp and kv of the fingers."""
-    effort_scale: float = 1.0
-    """Multiplies the fingers' effort limit."""
-    torsional_friction: float = 0.003
-    """Torsional friction of the object's contacts, m: the radius of a soft pad's patch times its friction."""
-    hand_gravity: bool = False
-    """Whether gravity pulls on the hand. The paper ignores it: the arm carries the hand and the motors' position loop the fingers."""
 
 
 def set_options(spec: mujoco.MjSpec, physics: Physics) -> None:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from dextrack.errors import InputError, SimulationError
 from dextrack.hands import HandSpec
-from dextrack.sim import Backend, Physics, make_backend
+from dextrack.sim import Backend, make_backend
+from dextrack.sim.physics import Physics
 from dextrack.tracking import action, observation, reward, termination
 from dextrack.tracking.config import TrackingConfig
 from dextrack.tracking.start import Starts

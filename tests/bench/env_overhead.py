@@ -33,7 +33,8 @@ from dextrack.files import write_json
 from dextrack.hands import HandSpec, load_hand
 from dextrack.objects import ObjectSpec
 from dextrack.references.reference import Reference
-from dextrack.sim import Physics, build_scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import build_scene
 from dextrack.tracking.env import TrackingEnv, make_tracking_env
 from dextrack.tracking.task import TrackingTask
 

@@ -43,7 +43,7 @@ from dextrack.objects import ObjectSpec
 from dextrack.references import splits
 from dextrack.references.library import find_object, recordings
 from dextrack.references.reference import Reference
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 
 RESULTS = Path(__file__).parent / "results"
 TARGETS = {"within_20deg_and_lifted": 0.75, "whole_verdict": 0.55, "mean_seconds": 60.0, "physics_share": 0.9}

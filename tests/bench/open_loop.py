@@ -35,7 +35,8 @@ from dextrack.mining.baseline import make_baseline
 from dextrack.mining.replays import replay
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
-from dextrack.sim import Physics, build_scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import build_scene
 
 RESULTS = Path(__file__).parent / "results"
 SQUEEZES = (1.5, 2.5, 4.0)

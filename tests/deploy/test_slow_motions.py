@@ -19,7 +19,8 @@ from dextrack.errors import RefusedError
 from dextrack.hands import load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
-from dextrack.sim.scene import Physics, add_object, add_table
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import add_object, add_table
 
 CELL = load_cell("twin")
 HAND = load_hand("leap_right")

@@ -26,7 +26,7 @@ from dextrack.mining.failure import CAUSES, NEVER, UNREACHABLE, Failure
 from dextrack.mining.mine import demonstrate
 from dextrack.mining.prediction import Prediction
 from dextrack.references.reference import Reference
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 

@@ -21,7 +21,7 @@ from dextrack.evaluation.viewer.player import REST, Player
 from dextrack.hands import hand_names, load_hand
 from dextrack.objects import ObjectSpec
 from dextrack.references.reference import Reference
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 from tests.evaluation.conftest import SIZE
 

@@ -15,7 +15,8 @@ from dextrack.hands.kinematics import HandKinematics, collision_spheres
 from dextrack.objects import ObjectSpec
 from dextrack.references.mirror import mirror_object, mirror_recording
 from dextrack.references.retarget import RetargetConfig, retarget
-from dextrack.sim import Physics, build_scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import build_scene
 from dextrack.tracking.env import make_tracking_env
 from dextrack.tracking.task import TrackingTask
 from tests import synthetic

@@ -18,7 +18,7 @@ from dextrack.mining.replays import replay
 from dextrack.objects import ObjectSpec
 from dextrack.references.contacts import ContactConfig
 from dextrack.references.reference import Reference
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 

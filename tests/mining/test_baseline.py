@@ -12,7 +12,7 @@ from dextrack.errors import InputError
 from dextrack.hands import load_hand
 from dextrack.mining.baseline import make_baseline
 from dextrack.references.reference import Reference
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 

@@ -17,7 +17,8 @@ from dextrack.mining.baseline import make_baseline
 from dextrack.mining.mine import demonstrate
 from dextrack.objects import ObjectSpec
 from dextrack.references.reference import Reference
-from dextrack.sim import Physics, build_scene
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 HAND = load_hand("leap_right")

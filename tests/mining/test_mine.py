@@ -20,7 +20,7 @@ from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
 from dextrack.objects import signed_distance
 from dextrack.references.reference import Reference
 from dextrack.references.retarget import RetargetConfig, retarget
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 UNHEARD = AuditionConfig(grasps=1, squeezes=(0.0,))

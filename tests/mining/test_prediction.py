@@ -13,7 +13,7 @@ from dextrack.mining.baseline import make_baseline
 from dextrack.mining.hold import hold_test, static_hold
 from dextrack.mining.prediction import BIAS, WEIGHTS, features, fingertip_travel, grip_capacity, judge_features, pad_clearance, predict
 from dextrack.references.reference import Reference
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from dextrack.tracking.verdict import hull_vertices
 from tests import synthetic
 

@@ -24,7 +24,7 @@ from dextrack.mining.rl_config import TASK, PPOConfig, RLConfig
 from dextrack.mining.rl_evaluation import _finite
 from dextrack.mining.rl_tracker import track_by_rl
 from dextrack.references.reference import Reference
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from dextrack.tracking.config import TerminationConfig
 from tests import synthetic
 

@@ -8,7 +8,7 @@ import pytest
 from dextrack import rotations
 from dextrack.hands import load_hand
 from dextrack.mining.settling import settled_pose
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])

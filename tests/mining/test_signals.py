@@ -13,7 +13,7 @@ from dextrack.mining.baseline import make_baseline
 from dextrack.mining.replays import perturbations, replay, survivals
 from dextrack.mining.signals import Signals, measure_signals
 from dextrack.references.reference import Reference
-from dextrack.sim import Scene, build_scene
+from dextrack.sim.scene import Scene, build_scene
 from dextrack.tracking.verdict import hull_vertices, judge
 from tests import synthetic
 

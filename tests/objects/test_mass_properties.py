@@ -8,7 +8,7 @@ import trimesh
 from dextrack.hands import load_hand
 from dextrack.objects import ObjectSpec
 from dextrack.objects.mass_properties import mass_properties
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 
 
 def spec(*meshes: trimesh.Trimesh) -> ObjectSpec:

@@ -12,7 +12,7 @@ from dextrack.references.crowding import Crowding, balls
 from dextrack.references.gauss_newton import SumOfSquares
 from dextrack.references.jacobians import HandJacobians
 from dextrack.references.retarget import RetargetConfig, prepare, retarget
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])

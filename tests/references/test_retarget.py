@@ -15,7 +15,7 @@ from dextrack.references.contacts import ContactConfig
 from dextrack.references.reference import Reference
 from dextrack.references.resample import resample
 from dextrack.references.retarget import RetargetConfig, regrasp, retarget
-from dextrack.sim import build_scene
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 

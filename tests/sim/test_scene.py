@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from dextrack.hands import hand_names, load_hand
-from dextrack.sim import Physics, build_scene, make_backend
+from dextrack.sim import make_backend
+from dextrack.sim.physics import Physics
+from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
@@ -156,7 +158,7 @@ def test_a_diverged_world_is_told_to_the_log_alone(tmp_path: Path) -> None:
 import logging, sys
 if sys.argv[1:]: logging.basicConfig(format="told: %(message)s"), logging.getLogger("dextrack").setLevel(logging.INFO)
 import mujoco, mujoco.batch
-import dextrack.sim
+import dextrack.sim.scene
 model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><body><joint type="slide"/><geom size="0.1"/></body></worldbody></mujoco>')
 data = mujoco.MjData(model)
 data.qvel[:] = 1e20

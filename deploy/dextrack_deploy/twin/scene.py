@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dextrack.hands.spec import HandSpec
 from dextrack.objects.spec import ObjectSpec
-from dextrack.sim.scene import OBJECT, Physics, add_object, add_position_actuators, add_table, set_options
+from dextrack.sim.physics import OBJECT, Physics
+from dextrack.sim.scene import add_object, add_position_actuators, add_table, set_options
 from dextrack_deploy.arm.model import cell_spec
 from dextrack_deploy.arm.spec import ArmSpec, load_arm
 from dextrack_deploy.cell.config import CellConfig
