@@ -19,12 +19,13 @@ from typing import Any
 
 import zmq
 
-from dextrack.errors import DexTrackError, InputError, RefusedError
+from dextrack.errors import InputError, RefusedError
 from dextrack.hands import load_hand
+from dextrack.link import decode, encode, reply
 from dextrack.objects.spec import ObjectSpec
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.twin.commands import CommandTrace
-from dextrack_deploy.twin.link import LARGEST_MESSAGE, PROTOCOL, VERSION, decode, encode
+from dextrack_deploy.twin.link import PROTOCOL
 from dextrack_deploy.twin.mismatch import Mismatch
 from dextrack_deploy.twin.pacing import Pacer
 from dextrack_deploy.twin.process import command_line, ending
@@ -53,7 +54,7 @@ class TwinServer:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 0
-        self._socket.maxmsgsize = LARGEST_MESSAGE
+        self._socket.maxmsgsize = PROTOCOL.largest_message
         try:
             self._socket.bind("tcp://%s:%s" % (ADDRESS, port or "*"))
         except zmq.ZMQError as error:
@@ -124,28 +125,7 @@ class TwinServer:
             except ValueError:
                 # No client of ours: there is no id to answer to.
                 continue
-            self._socket.send_multipart([client, encode(self._answer(request))], zmq.NOBLOCK)
-
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply to one request. Whatever it holds, the twin goes on."""
-        try:
-            return {"id": request.get("id"), "ok": True, "result": self._do(request)}
-        except DexTrackError as error:
-            kind, what, remedy = type(error).__name__, error.what, error.remedy
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            kind, remedy = "InputError", "see dextrack_deploy.twin.link."
-            what = "request %r: an argument is missing or wrong (%s)." % (request.get("do"), error)
-        return {"id": request.get("id"), "ok": False, "error": {"kind": kind, "what": what, "remedy": remedy}}
-
-    def _do(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request.get("v") != VERSION:
-            raise RefusedError("request: protocol version %r, not %d." % (request.get("v"), VERSION), remedy="run one version of DexTrack.")
-        do = request.get("do")
-        if do not in self._requests:
-            raise InputError("request: %r is not known." % (do,), remedy="choose one of: %s." % ", ".join(self._requests))
-        if do != "hello" and request.get("session") != self._session:
-            raise RefusedError("request %s: it belongs to another session." % do, remedy="the twin was started again: connect again.")
-        return self._requests[do](request)
+            self._socket.send_multipart([client, encode(reply(request, PROTOCOL, self._session, self._requests))], zmq.NOBLOCK)
 
     def _now(self) -> int:
         return self._pacer.stamp(self._twin.time_s)
@@ -153,8 +133,8 @@ class TwinServer:
     def _hello(self, request: dict[str, Any]) -> dict[str, Any]:
         twin = self._twin
         return {
-            "protocol": PROTOCOL,
-            "version": VERSION,
+            "protocol": PROTOCOL.name,
+            "version": PROTOCOL.version,
             "session": self._session,
             "pid": os.getpid(),
             "cell": twin.cell.name,

@@ -32,6 +32,7 @@ import zmq
 from numpy.typing import NDArray
 
 from dextrack.errors import DexTrackError, InputError
+from dextrack.link import decode, encode
 from dextrack_deploy.twin.dynamixel.faults import Faults, from_dict
 from dextrack_deploy.twin.dynamixel.line import Adapter, Answer, Line, Release
 from dextrack_deploy.twin.dynamixel.motor import Motor
@@ -39,7 +40,7 @@ from dextrack_deploy.twin.dynamixel.packet import Packet, Parser
 from dextrack_deploy.twin.dynamixel.plant import Lags, Plant
 from dextrack_deploy.twin.dynamixel.responder import READS, Responder
 from dextrack_deploy.twin.dynamixel.table import BAUD_RATES, BY_NAME
-from dextrack_deploy.twin.link import LARGEST_MESSAGE, decode, encode
+from dextrack_deploy.twin.link import PROTOCOL
 
 ADDRESS = "127.0.0.1"
 TICK_S = 0.01
@@ -80,7 +81,7 @@ class Peer:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 0
-        self._socket.maxmsgsize = LARGEST_MESSAGE
+        self._socket.maxmsgsize = PROTOCOL.largest_message
         self._socket.bind("tcp://%s:*" % ADDRESS)
         self.control: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         """Where requests are taken."""

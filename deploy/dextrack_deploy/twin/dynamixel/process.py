@@ -9,8 +9,8 @@ from typing import Any
 import zmq
 
 from dextrack.errors import DriverError, RefusedError
+from dextrack.link import decode, encode
 from dextrack_deploy.twin.dynamixel.faults import Fault, as_dict
-from dextrack_deploy.twin.link import decode, encode
 from dextrack_deploy.twin.process import Announced
 
 TIMEOUT_S = 2.0
