@@ -22,8 +22,6 @@ from zmq.utils.monitor import recv_monitor_message
 from dextrack.errors import DexTrackError, DriverError, InputError, RefusedError, SimulationError
 
 _ERRORS = {"InputError": InputError, "RefusedError": RefusedError, "SimulationError": SimulationError, "DriverError": DriverError}
-# Either side lacks keys, or the keys do not belong together.
-_KEY_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _Self = TypeVar("_Self", bound="LinkClient")
 
 
@@ -124,7 +122,7 @@ class LinkClient:
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         if curve is not None:
             self._socket.curve_serverkey, self._socket.curve_publickey, self._socket.curve_secretkey = curve.server_public, curve.public, curve.secret
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | _KEY_REFUSED)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._poller = zmq.Poller()
         self._awaited: int = zmq.POLLIN
         self._poller.register(self._socket, self._awaited)
@@ -213,11 +211,13 @@ class LinkClient:
             self._awaited = event
         ready = self._poller.poll(max(0, math.ceil(left * 1e3)))
         if any(socket is self._monitor for socket, _ in ready):
-            event_seen = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
-            if event_seen & _KEY_REFUSED:
-                raise DriverError("%s it refuses this client's key, or has none." % self._who, remedy="give both sides keys that were made together.")
+            recv_monitor_message(self._monitor, zmq.NOBLOCK)
             self._lost = True
-            raise DriverError("%s the connection was lost during %s: its process ended." % (self._who, do), remedy="start the %s again." % self.protocol.peer)
+            cause, remedy = "its process ended", "start the %s again." % self.protocol.peer
+            if do == "hello":
+                # A server that asks for keys drops who has none of its own, without a word.
+                cause, remedy = cause + ", or refuses this client's keys", remedy[:-1] + ", or give both sides keys that were made together."
+            raise DriverError("%s the connection was lost during %s: %s." % (self._who, do, cause), remedy=remedy)
         if not ready and left <= 0.0:
             cause = "the connection was lost" if self._lost else "nobody listens there, or the process hangs"
             raise DriverError("%s no answer to %s in time: %s." % (self._who, do, cause), remedy="check that the %s runs; start it again." % self.protocol.peer)

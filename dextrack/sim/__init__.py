@@ -5,3 +5,4 @@ from dextrack.sim.backend import Backend, WorldState, backend_names, make_backen
 __all__ = ["Backend", "WorldState", "backend_names", "make_backend", "register_backend"]
 
 register_backend("mujoco", "dextrack.sim.mujoco_backend:make_mujoco")
+register_backend("remote", "dextrack.sim.remote_backend:make_remote")

@@ -1,0 +1,85 @@
+"""Serve a physics backend to another process or another Python: ``python -m dextrack.sim.remote.serve --backend isaacgym``.
+
+Prints one line of JSON with the endpoint, then serves until SIGINT or SIGTERM. It is a module of the chain that runs on Python 3.8, where the other
+verbs do not; elsewhere ``dextrack sim serve`` is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Dict, List, Optional, Tuple
+
+from dextrack.errors import DexTrackError, InputError
+from dextrack.sim.backend import backend_names
+from dextrack.sim.remote.server import SimServer
+
+
+def option(text: str) -> Tuple[str, object]:
+    """``NAME=VALUE`` as (name, value); a value that is no Python literal is text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError("%r is not NAME=VALUE" % text)
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser("dextrack sim serve", description="Serve a physics backend to another process: the backend `remote` there uses it.")
+    served = [name for name in backend_names() if name != "remote"]
+    made.add_argument("--backend", required=True, choices=served, help="the engine behind it")
+    made.add_argument("--bind", default="tcp://127.0.0.1:0", help="where to listen; port 0 takes a free one and prints it (default: %(default)s)")
+    made.add_argument("--keys", type=Path, help="folder of `dextrack sim keys`: needed where other machines can reach the endpoint")
+    made.add_argument(
+        "--option", type=option, action="append", default=[], metavar="NAME=VALUE", help="for the engine, for example device=cuda:0; may be repeated"
+    )
+    return made
+
+
+def serve(arguments: List[str]) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        InputError, RefusedError: as ``SimServer``.
+    """
+    given = parser().parse_args(arguments)
+    options: Dict[str, object] = dict(given.option)
+    for taken in ("physics", "n_worlds", "table"):
+        if taken in options:
+            raise InputError("--option %s: the client says that." % taken, remedy="leave it out.")
+    stopped: List[int] = []
+
+    def stop(number: int, frame: Optional[FrameType]) -> None:
+        stopped.append(number)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    server = SimServer(given.backend, given.bind, given.keys, **options)
+    try:
+        print(json.dumps({"endpoint": server.endpoint, "pid": os.getpid(), "backend": given.backend}), flush=True)
+        server.run(lambda: bool(stopped))
+    finally:
+        server.close()
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run it; the exit code."""
+    try:
+        serve(sys.argv[1:] if arguments is None else arguments)
+    except DexTrackError as error:
+        print("error: %s\nremedy: %s" % (error.what, error.remedy), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
