@@ -1,51 +1,96 @@
 """The shadow simulator: the simulated hand in the control loop.
 
-The cell does not follow a controller's targets directly. Each target first moves a simulated hand, with the gains, effort limits, substeps and
-integrator with which demonstrations were mined; the state that it reaches is what arm and hand are asked for (paper, real-world set-up).
+The cell does not follow a controller's targets directly. Each target first moves a simulated hand, with the gains, effort limits and period with which
+demonstrations were mined; the state that it reaches is what arm and hand are asked for (paper, real-world set-up).
 It holds the hand only: with the object in it, the fingers would stop at the surface and the squeeze would vanish.
+
+Any backend can be behind it, in this process or, as ``remote``, in another one or another Python: the paper's own loop runs Isaac Gym.
 """
 
 from __future__ import annotations
 
-import mujoco
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dextrack.errors import InputError, SimulationError
+from dextrack.errors import DriverError, InputError, RefusedError, SimulationError
 from dextrack.hands.spec import HandSpec
 from dextrack.references.reference import CONTROL_PERIOD
+from dextrack.sim import make_backend
 from dextrack.sim.physics import Physics
-from dextrack.sim.scene import build_scene
 
 Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """What is behind a shadow simulator."""
+
+    backend: str = "mujoco"
+    """A registered backend. ``mujoco`` in this process is the one that demonstrations are mined in."""
+    address: str = ""
+    """Of ``remote``: where `dextrack sim serve` listens."""
+    keys: str = ""
+    """Of ``remote``: folder of keys, where the server asks for them."""
+    deadline_s: float = 0.05
+    """Of ``remote``: a step without an answer for this long has failed. Three control periods: the cell holds soon after."""
+
+    def options(self) -> dict[str, Any]:
+        """What ``make_backend`` needs beside hand, base frame and physics."""
+        if self.backend == "remote":
+            return {"address": self.address, "keys": Path(self.keys) if self.keys else None, "deadline_s": self.deadline_s}
+        # One world needs one thread; the rest of the graph needs the others.
+        return {"n_threads": 1} if self.backend == "mujoco" else {}
 
 
 class ShadowSimulator:
     """A hand on a floating base, in free space without gravity on it, driven by PD controllers."""
 
-    def __init__(self, hand: HandSpec, base_quaternion_w: ArrayLike, period: float = CONTROL_PERIOD) -> None:
-        """Simulate ``hand`` on the placed reference's base frame ``base_quaternion_w`` (4,) wxyz; one step is ``period`` s."""
-        self._scene = build_scene(hand, base_quaternion_w, physics=Physics(period=period), table=False)
-        self._data = mujoco.MjData(self._scene.model)
+    def __init__(self, hand: HandSpec, base_quaternion_w: ArrayLike, period: float = CONTROL_PERIOD, engine: Engine | None = None) -> None:
+        """Simulate ``hand`` on the placed reference's base frame ``base_quaternion_w`` (4,) wxyz; one step is ``period`` s.
+
+        Raises:
+            InputError: no such backend, or no address of a remote one.
+            DriverError, RefusedError: a remote backend does not answer, or does not simulate this hand.
+        """
+        engine = engine or Engine()
+        base = np.asarray(base_quaternion_w, dtype=np.float64)
+        self._worlds = make_backend(engine.backend, hand, base, None, physics=Physics(period=period), n_worlds=1, table=False, **engine.options())
         self.joint_names = hand.joint_names
         self.period = period
         self._lower, self._upper = hand.limits()
         self._ready = False
+        self.lost = False
+        """The backend failed; ``reset`` may find it again."""
 
     def reset(self, theta: ArrayLike, velocity: ArrayLike | None = None) -> None:
-        """Put the hand at ``theta`` (22,) with ``velocity`` (22,), zero by default.
+        """Put the hand at ``theta`` (22,) with ``velocity`` (22,), zero by default. A remote backend that was lost is connected again.
 
         Raises:
             InputError: a value is not finite, or the shape is wrong.
+            DriverError, RefusedError: the remote backend does not answer.
         """
         x = self._checked(theta, "state")
         v = np.zeros(len(x)) if velocity is None else self._checked(velocity, "velocity")
-        mujoco.mj_resetData(self._scene.model, self._data)
-        self._data.qpos[:] = self._scene.qpos(x)
-        self._data.qvel[self._scene.hand_dof] = v
-        self._data.ctrl[:] = x
-        mujoco.mj_forward(self._scene.model, self._data)
+        self._ready = False
+        with self._losing():
+            self._worlds.reset(x[None], hand_velocity=v[None])
         self._ready = True
+
+    def resynchronise(self, theta: ArrayLike) -> None:
+        """Put the hand at the measured ``theta`` (22,) and let it go on with the velocity that it has.
+
+        Raises:
+            InputError: a value is not finite, the shape is wrong, or the simulator was never reset.
+            DriverError, RefusedError: the remote backend does not answer.
+        """
+        self._require_ready("resynchronise")
+        self.reset(theta, self.state()[1])
 
     def step(self, target: ArrayLike) -> tuple[Floats, Floats]:
         """Advance one period towards ``target`` (22,), clamped to the joint limits.
@@ -56,23 +101,27 @@ class ShadowSimulator:
         Raises:
             InputError: the target is not finite or has the wrong shape, or the simulator was never reset; its state does not change.
             SimulationError: the physics diverged.
+            DriverError, RefusedError: the remote backend does not answer in time.
         """
         x = self._checked(target, "target")
-        if not self._ready:
-            raise InputError("shadow simulator: step before reset.", remedy="reset it to the measured hand state when the run begins.")
-        self._data.ctrl[:] = np.clip(x, self._lower, self._upper)
-        mujoco.mj_step(self._scene.model, self._data, self._scene.physics.substeps)
+        self._require_ready("step")
+        with self._losing():
+            self._worlds.step(np.clip(x, self._lower, self._upper)[None])
         theta, velocity = self.state()
-        # MuJoCo resets a diverged state by itself, and warns; a jump home must not reach the robot.
-        diverged = sum(self._data.warning[int(w)].number for w in _DIVERGED)
-        if diverged or not (np.isfinite(theta).all() and np.isfinite(velocity).all()):
+        # An engine may put a diverged world back by itself; a jump home must not reach the robot.
+        if len(self._worlds.bad_worlds()):
             self._ready = False
             raise SimulationError("shadow simulator: the physics diverged.", remedy="hold, and check the targets of the trial for jumps.")
         return theta, velocity
 
     def state(self) -> tuple[Floats, Floats]:
         """(theta (22,), theta_dot (22,)) now."""
-        return self._data.qpos[self._scene.hand_qpos].copy(), self._data.qvel[self._scene.hand_dof].copy()
+        state = self._worlds.state()
+        return state.hand[0].copy(), state.hand_velocity[0].copy()
+
+    def close(self) -> None:
+        """Free what the backend holds."""
+        self._worlds.close()
 
     def _checked(self, value: ArrayLike, what: str) -> Floats:
         x = np.asarray(value, dtype=np.float64)
@@ -80,5 +129,18 @@ class ShadowSimulator:
             raise InputError(f"shadow simulator: the {what} is not {len(self.joint_names)} finite numbers.", remedy="hold; check the node that sent it.")
         return x
 
+    def _require_ready(self, what: str) -> None:
+        if self.lost:
+            raise DriverError("shadow simulator: its backend was lost.", remedy="hold; the run can begin again when the backend answers.")
+        if not self._ready:
+            raise InputError(f"shadow simulator: {what} before reset.", remedy="reset it to the measured hand state when the run begins.")
 
-_DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+    @contextlib.contextmanager
+    def _losing(self) -> Iterator[None]:
+        """What a remote backend refuses or leaves unanswered loses it; what comes through finds it again."""
+        try:
+            yield
+        except (DriverError, RefusedError):
+            self._ready, self.lost = False, True
+            raise
+        self.lost = False

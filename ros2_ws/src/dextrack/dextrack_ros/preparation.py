@@ -62,6 +62,10 @@ class TrialRequest:
     dry_run: bool = False
     speed: float = 1.0
     """How fast the run plays, as a part of its own speed."""
+    backend: str = ""
+    """What is behind the shadow simulator; empty: as ``params`` say."""
+    backend_address: str = ""
+    """Where a remote one listens; empty: as ``params`` say."""
     params: str = ""
     """File of node parameters to use instead of the defaults, as ``config/params.yaml`` has them."""
     command: str = ""
@@ -118,7 +122,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     nodes = tuple(n for n in graph.node_names(cell.drivers.twin) if request.record or n != "recorder")
     _write_parameters(folder.path / PARAMETERS_FILE, request, nodes, placed_file, object_file)
     task = {
-        **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "speed", "at", "command")},
+        **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "speed", "at", "backend", "command")},
         "placed": placed_file.name,
         "placement": {"transform": dataclasses.asdict(placed.transform), "time_scale": placed.time_scale, **dataclasses.asdict(placed.figures)},
         "nodes": nodes,
@@ -183,6 +187,7 @@ def _write_parameters(path: Path, request: TrialRequest, nodes: tuple[str, ...],
     own["supervisor"]["watched"] = ",".join(n for n in nodes if n != "supervisor")
     own["controller"]["mode"] = request.mode
     own["supervisor"]["speed"] = request.speed
+    own["shadow_sim"] |= {name: value for name, value in (("backend", request.backend), ("address", request.backend_address)) if value}
     if "twin" in nodes:
         own["twin"] |= {"port": port, "seed": request.seed, "mismatch": "none" if request.zero_mismatch else "default"}
     sections = {name: {"ros__parameters": {**common, **values}} for name, values in own.items()}

@@ -1,18 +1,28 @@
-"""The shadow_sim node: each target moves the shadow simulator one period; its state is what the cell follows."""
+"""The shadow_sim node: each target moves the shadow simulator one period; its state is what the cell follows.
+
+A remote backend that was lost stops the stream, and so the run. While the cell stands the node looks for it again, in a thread of its own, and
+reports the error until it is there: the next run is then the operator's to begin.
+"""
 
 from __future__ import annotations
 
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.placed import placed_reference
-from dextrack_deploy.shadow import ShadowSimulator
+from dextrack_deploy.shadow import Engine, ShadowSimulator
 from dextrack_deploy.status import State
 from sensor_msgs.msg import JointState
 
 from dextrack.hands import load_hand
+from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
+
+_SEARCH_S = 0.5
+"""Seconds between two looks for a backend that was lost."""
+_SIMULATOR = "shadow simulator"
 
 
 class ShadowSimNode(CellNode):
@@ -23,23 +33,38 @@ class ShadowSimNode(CellNode):
         super().__init__("shadow_sim")
         self._simulator: ShadowSimulator | None = None
         self._measured: JointState | None = None
-        self._running = False
-        # Needed at the first target of a run only.
+        self._steps = 0
+        """Steps of this run; 0: the next target begins one."""
+        self._finder = ThreadPoolExecutor(max_workers=1)
+        self._search: Future[None] | None = None
+        # Needed at the first target of a run, and where the simulator is put to the measured hand.
         self.hear("state/hand", self._hear_state, fetched=True)
         self.hear("target", self._hear_target)
 
     def configure(self) -> None:
         """Build the simulator on the placed reference's base frame."""
         hand = load_hand(load_cell(self.value("cell")).hand.model)
-        self._simulator = ShadowSimulator(hand, placed_reference(self.value("placed")).base_quaternion_w)
+        engine = Engine(*(self.value(name) for name in ("backend", "address", "keys", "deadline_s")))
+        self._simulator = ShadowSimulator(hand, placed_reference(self.value("placed")).base_quaternion_w, engine=engine)
+        rate = self.value("resynchronise_hz")
+        self._steps_between = round(1.0 / (rate * CONTROL_PERIOD)) if rate else 0
+
+    def activate(self) -> None:
+        """Look for the backend where it is lost."""
+        self.every(_SEARCH_S, self._look_for_backend, "looking for the backend")
 
     def deactivate(self) -> None:
         """Forget what was measured."""
         self._measured = None
-        self._running = False
+        self._steps = 0
 
     def cleanup(self) -> None:
         """Drop the simulator."""
+        if self._search is not None:
+            self._search.exception()
+            self._search = None
+        if self._simulator is not None:
+            self._simulator.close()
         self._simulator = None
 
     def _hear_state(self, message: JointState) -> None:
@@ -48,17 +73,36 @@ class ShadowSimNode(CellNode):
     def _hear_target(self, message: JointState) -> None:
         self.fetch()
         simulator = self._simulator
-        if self.status().state is not State.RUN or simulator is None or self._measured is None:
-            self._running = False
+        if self.status().state is not State.RUN or simulator is None or self._measured is None or self._search is not None:
+            self._steps = 0
             return
-        if not self._running:
+        if not self._steps:
             simulator.reset(messages.positions(self._measured, simulator.joint_names))
-            self._running = True
+        elif self._steps_between and self._steps % self._steps_between == 0:
+            simulator.resynchronise(messages.positions(self._measured, simulator.joint_names))
+        self._steps += 1
         theta, velocity = simulator.step(messages.positions(message, simulator.joint_names))
         stamp = messages.from_time(message.header.stamp)
         # Noted before it leaves: whoever waits for it may run first.
         self.note("shadow", stamp)
         self.publish("shadow/joint_states", messages.joint_state(stamp, simulator.joint_names, theta, velocity))
+
+    def _look_for_backend(self) -> None:
+        """Where the backend is lost and the cell stands: connect again, without keeping the heartbeat waiting."""
+        simulator = self._simulator
+        if self._search is not None:
+            if not self._search.done():
+                return
+            self._search, error = None, self._search.exception()
+            if error is None:
+                self.mend(_SIMULATOR)
+                self.mend("hearing target")
+            else:
+                self.fail(_SIMULATOR, str(error))
+        elif simulator is not None and simulator.lost and not self.status().may_move:
+            self.fetch()
+            if self._measured is not None:
+                self._search = self._finder.submit(simulator.reset, messages.positions(self._measured, simulator.joint_names))
 
 
 def main() -> int:

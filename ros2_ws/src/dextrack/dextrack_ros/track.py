@@ -53,6 +53,10 @@ class Track:
     """Do everything except move."""
     speed: float = 1.0
     """How fast the run plays, as a part of its own speed, 0.1 to 1."""
+    backend: str = ""
+    """What is behind the shadow simulator: mujoco, isaacgym, mujoco_warp or remote; by default as the parameter file says."""
+    backend_address: str = ""
+    """Of a remote backend: where `dextrack sim serve` listens."""
     record: bool = True
     """Record the trial log."""
     params: str = ""
@@ -83,7 +87,10 @@ def _request(options: Track, command: str) -> TrialRequest:
     source = options.demonstration or options.reference
     if source is None or (options.demonstration and options.reference):
         raise InputError("track: give a demonstration or a reference, one of them.", remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
-    fields = {k: getattr(options, k) for k in ("name", "object", "cell", "at", "seed", "zero_mismatch", "record", "dry_run", "speed", "params")}
+    fields = {
+        k: getattr(options, k)
+        for k in ("name", "object", "cell", "at", "seed", "zero_mismatch", "record", "dry_run", "speed", "params", "backend", "backend_address")
+    }
     return TrialRequest(source, command=command, **fields)
 
 

@@ -51,7 +51,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     folder = owned.enter_context(TrialFolder(out).locked())
     check_unused(folder)
     source, name = split_source(value["reference"])
-    texts = {k: value[k] for k in ("object", "cell", "mode", "hand", "params")}
+    texts = {k: value[k] for k in ("object", "cell", "mode", "hand", "params", "backend", "backend_address")}
     prepared = prepare(TrialRequest(source, name, seed=int(value["seed"]), speed=float(value["speed"]), command=command, **texts, **yes), folder)
     folder.point_latest()
     environment = {**dds.settings(os.environ), PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1", **ONE_THREAD}
