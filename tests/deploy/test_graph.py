@@ -58,7 +58,7 @@ def test_every_parameter_and_argument_is_described_and_its_default_is_valid() ->
             p.check(p.default)
     for a in graph.LAUNCH_ARGUMENTS:
         assert a.description and (not a.choices or a.default in a.choices)
-    assert [a.name for a in graph.LAUNCH_ARGUMENTS] == ["cell", "reference", "mode", "hand", "speed", "record", "dry_run"]
+    assert [a.name for a in graph.LAUNCH_ARGUMENTS] == ["cell", "reference", "mode", "hand", "speed", "backend", "backend_address", "record", "dry_run"]
 
 
 def test_parameters_out_of_range_and_of_the_wrong_type_are_refused() -> None:
