@@ -1,7 +1,7 @@
 """The MuJoCo Warp backend: thousands of worlds on a GPU, read and written as torch tensors without a copy through the host.
 
 The scene is the ``mujoco`` backend's, with its solver, integrator, cones and substeps, in single precision; the solver stops at a tolerance of 1e-6 where
-MuJoCo's is 1e-8. On a GPU two runs agree within rounding only, since the order of contacts is not fixed; on Warp's CPU device, which is there to check this
+MuJoCo's is 1e-8. On a GPU two runs agree within rounding only, unless the option ``deterministic`` is set; on Warp's CPU device, which is there to check this
 backend and is slow, they are the same.
 
 Room for contacts and constraints is fixed when the backend is made, by ``dextrack.sim.warp_capacity`` unless given. A step that ran out of it is an error.
@@ -35,8 +35,8 @@ CHECK_EVERY = 30
 class MujocoWarpBackend:
     """TensorBackend over ``WarpEngine``. See ``dextrack.sim.tensors.TensorBackend`` for the contract.
 
-    ``step_tensors`` and ``state`` raise SimulationError where contacts or constraints were dropped since the backend was made. A world that diverged, or
-    whose targets are not finite, is parked until it is reset, and its state is that of the parked world.
+    Where contacts or constraints were dropped, ``state`` and ``close`` raise SimulationError, and so does ``step_tensors``: on the CPU at once, on a GPU within
+    ``CHECK_EVERY`` steps. A world that diverged, or whose targets are not finite, is parked until it is reset, and its state is that of the parked world.
     """
 
     def __init__(self, engine: WarpEngine) -> None:
@@ -178,8 +178,17 @@ class MujocoWarpBackend:
             )
 
     def close(self) -> None:
-        """See ``Backend.close``: the device's memory goes with the engine and the last tensor that shows it."""
-        vars(self).clear()
+        """See ``Backend.close``: the device's memory goes with the engine and the last tensor that shows it.
+
+        Raises:
+            SimulationError: contacts or constraints were dropped in steps that had not been checked; it is closed all the same.
+        """
+        try:
+            if self._unchecked:
+                self._check_rooms()
+        finally:
+            self._engine.close()
+            vars(self).clear()
 
 
 def _rotate(quaternion: Tensor, vector: Tensor, way: float) -> Tensor:
@@ -200,6 +209,7 @@ def make_mujoco_warp(
     device: Optional[str] = None,
     contacts_per_world: Optional[int] = None,
     constraints_per_world: Optional[int] = None,
+    deterministic: bool = False,
 ) -> MujocoWarpBackend:
     """The ``mujoco_warp`` entry of the registry.
 
@@ -213,6 +223,7 @@ def make_mujoco_warp(
         device: ``cuda:0``, ``cpu``; None: the first GPU, or the CPU where there is none.
         contacts_per_world: room for contacts, shared by all worlds; None: measured.
         constraints_per_world: room for rows of constraints, of each world; None: measured.
+        deterministic: a GPU repeats a run bit for bit, and is slower; the CPU does so anyhow.
 
     Raises:
         InputError: MuJoCo Warp is not installed, or ``device`` is a GPU that it or torch cannot use.
@@ -236,4 +247,4 @@ def make_mujoco_warp(
     if contacts_per_world is None or constraints_per_world is None:
         contacts, constraints = warp_capacity.probe(scene, device)
         contacts_per_world, constraints_per_world = contacts_per_world or contacts, constraints_per_world or constraints
-    return MujocoWarpBackend(WarpEngine(scene, n_worlds, device, contacts_per_world, constraints_per_world))
+    return MujocoWarpBackend(WarpEngine(scene, n_worlds, device, contacts_per_world, constraints_per_world, deterministic))

@@ -69,13 +69,14 @@ def _watch(
 _watch_kernel = wp.kernel(_watch, enable_backward=False)
 
 
-def put_model(scene: Scene, n_worlds: int, device: str) -> mjw.Model:
-    """The scene's model on ``device``, with ``PER_WORLD`` fields of its own for each world."""
+def put_model(scene: Scene, n_worlds: int, device: str, deterministic: bool = False) -> mjw.Model:
+    """The scene's model on ``device``, with ``PER_WORLD`` fields of its own for each world; ``deterministic`` as ``WarpEngine``'s."""
     with wp.ScopedDevice(device):
         model = mjw.put_model(scene.model, batch_sizes={name: n_worlds for name in PER_WORLD})
     # The backend reads none of the scene's sensors, and the engine would print each overflow from the device, every step.
     model.opt.disableflags |= int(mjw.DisableBit.SENSOR)
     model.opt.warn_overflow = 0
+    model.opt.deterministic = deterministic
     model.opt.graph_conditional = wp.get_device(device).is_cuda and wp.is_conditional_graph_supported()
     return model
 
@@ -83,7 +84,7 @@ def put_model(scene: Scene, n_worlds: int, device: str) -> mjw.Model:
 class WarpEngine:
     """``n_worlds`` copies of a scene. The arrays are Warp's; their rows are worlds."""
 
-    def __init__(self, scene: Scene, n_worlds: int, device: str, contacts_per_world: int, constraints_per_world: int) -> None:
+    def __init__(self, scene: Scene, n_worlds: int, device: str, contacts_per_world: int, constraints_per_world: int, deterministic: bool = False) -> None:
         """Put the scene on ``device`` (``cpu``, ``cuda:0``) with all worlds parked; compiles kernels that no run before has.
 
         Args:
@@ -92,10 +93,11 @@ class WarpEngine:
             device: Warp's name of the device.
             contacts_per_world: room for contacts, and for pairs of geoms near enough to be tested; all worlds share ``n_worlds`` times this.
             constraints_per_world: room for rows of constraints, of each world alone.
+            deterministic: sum in a fixed order, so that a GPU repeats a run bit for bit; slower.
         """
         self.scene, self.n_worlds, self.device = scene, n_worlds, device
         self._substeps = scene.physics.substeps
-        self.model = put_model(scene, n_worlds, device)
+        self.model = put_model(scene, n_worlds, device, deterministic)
         with wp.ScopedDevice(device):
             self.data = mjw.make_data(scene.model, n_worlds, nconmax=contacts_per_world, njmax=constraints_per_world)
             self._parked: List[Any] = [wp.array(row, dtype=float) for row in parked(scene)]
@@ -109,8 +111,13 @@ class WarpEngine:
         self.settle = self._captured(self._settle)
         """Compute the kinematics of ``data.qpos`` as it is."""
         self.settle()
+        wp.synchronize_device(device)
         self.bad.zero_()
         wp.synchronize_device(device)
+
+    def close(self) -> None:
+        """Let go of arrays and graphs; the graphs refer to the engine, which would keep its memory until the collector comes by."""
+        vars(self).clear()
 
     def _step(self) -> None:
         self._watch()

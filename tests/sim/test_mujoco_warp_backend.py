@@ -231,6 +231,19 @@ def test_a_scene_without_object_and_table_and_its_measured_room(installed):
 @slow
 @compiles
 @engine
+def test_the_deterministic_engine_moves_as_the_other(warp):
+    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device="cpu", deterministic=True, **ROOM)
+    for each in (warp, backend):
+        each.reset(open_hand(), standing(), QUATERNIONS)
+        for _ in range(3):
+            each.step(open_hand(x=0.02))
+    assert_alike(warp.state(), backend.state(), 1e-5, 1e-3)
+    backend.close()
+
+
+@slow
+@compiles
+@engine
 def test_the_measured_room_holds_a_hand_that_closes_on_the_object_over_the_table(installed):
     backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device="cpu")
     backend.reset(open_hand(z=0.12), standing(x=0.0), QUATERNIONS)
