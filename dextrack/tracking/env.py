@@ -1,7 +1,9 @@
 """The environment: a tracking task in many worlds of a backend, stepped together.
 
 A step is: action -> target -> one control period of physics -> reward on s_{n+1} -> episodes that ended begin again -> observation. There is no
-loop over worlds, and what a step needs is allocated once. Physics is in double precision, the task in single.
+loop over worlds, and what a step needs is allocated once. Targets and starts are in double precision, whatever the engine's; the task is in single.
+
+All of it is on the device of the backend's worlds. On a GPU a step waits for the device once: to learn which episodes ended.
 
 A world whose physics diverged, or whose action is not finite, is contained: its step is worth 0, it is flagged ``terminated`` and reported in
 ``StepInfo.bad_worlds``, and it begins again like any other. The others do not notice.
@@ -10,7 +12,9 @@ A world whose physics diverged, or whose action is not finite, is contained: its
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,12 +25,13 @@ from dextrack.errors import InputError, SimulationError
 from dextrack.hands import HandSpec
 from dextrack.sim import Backend, make_backend
 from dextrack.sim.physics import Physics
+from dextrack.sim.tensors import on_tensors
 from dextrack.tracking import action, observation, reward, termination
+from dextrack.tracking.bad_world import BadWorldFiles
 from dextrack.tracking.config import TrackingConfig
 from dextrack.tracking.start import Starts
 from dextrack.tracking.task import Expert, TrackingTask
 
-Ints = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
 
@@ -38,12 +43,17 @@ class StepInfo:
     """Flags (W,): the episode was cut off rather than ended; bootstrap its value with ``final_observation``."""
     terms: dict[str, Tensor]
     """The reward's weighted terms by name, (W,) each; not those of bad worlds."""
-    bad_worlds: Ints
-    """Worlds that were contained in this step."""
+    bad: Tensor
+    """Flags (W,): the world was contained in this step."""
     final_worlds: Tensor
     """Indices (n,) of the worlds whose episode ended in this step."""
     final_observation: Tensor
     """Their last observations, (n, size), before they began again."""
+
+    @property
+    def bad_worlds(self) -> Tensor:
+        """Indices (n,) of the worlds that were contained in this step; on a GPU, asking waits for it."""
+        return self.bad.nonzero().squeeze(1)
 
 
 class TrackingEnv:
@@ -58,6 +68,7 @@ class TrackingEnv:
         expert: Expert | None = None,
         object_feature: Tensor | None = None,
         seed: int = 0,
+        dump: Path | None = None,
     ) -> None:
         """Put ``task`` into all worlds of ``backend``; call ``reset`` before the first step.
 
@@ -69,9 +80,11 @@ class TrackingEnv:
             expert: where episodes that start mid-sequence take their states and residuals from; None: from the reference, with no residual.
             object_feature: (config.observation.object_feature,); None: zeros, which suits a tracker of one object.
             seed: of the frames that episodes start at.
+            dump: folder that bad worlds are written to for reproduction, the first ``bad_world.LIMIT`` of them; see ``tracking.bad_world``. It costs a copy
+                of all states per step. None: they are not.
 
         Raises:
-            InputError: joints of reference, hand and backend differ, or the period does, or the feature does not fit.
+            InputError: joints of reference, hand and backend differ, or the period does, or the feature does not fit, or the folder cannot be written.
         """
         config = config or TrackingConfig()
         if not task.reference.joint_names == hand.joint_names == tuple(backend.joint_names):
@@ -85,35 +98,39 @@ class TrackingEnv:
         self.n_worlds, self.n_steps = backend.n_worlds, task.reference.n_steps
         self.layout = observation.make_layout(config.observation, hand.joint_names, [f.finger for f in hand.fingertips])
         self.observation_size, self.action_size = self.layout.size, hand.dof
-        self.bad_count = 0
-        """Worlds contained since the environment was made."""
-        self._starts = Starts(task, hand, config, expert, seed)
-        self._weights = reward.hand_weights(config.reward, hand.dof)
+        self._worlds = on_tensors(backend)
+        self.device = torch.device(self._worlds.device)
+        """Where the worlds are, and every tensor that is given or taken."""
+        self._bad_worlds = None if dump is None else BadWorldFiles(dump, task, hand, config, seed)
+        self._starts = Starts(task, hand, config, expert, seed, self.device)
+        self._weights = reward.hand_weights(config.reward, hand.dof).to(self.device)
         self._allocate(object_feature)
 
     def _allocate(self, object_feature: Tensor | None) -> None:
         w, dof, tips = self.n_worlds, self.hand.dof, len(self.hand.fingertips)
+        zeros = functools.partial(torch.zeros, device=self.device)
         size = self.config.observation.object_feature
         feature = torch.zeros(size) if object_feature is None else torch.as_tensor(object_feature, dtype=torch.float32)
         if feature.shape != (size,) or not torch.isfinite(feature).all():
             raise InputError(
                 f"object feature: it is not a finite vector of {size} numbers.", remedy="encode the object again, or set observation.object_feature."
             )
-        reference, starts = self.task.reference, self._starts
+        reference = self.task.reference
         goal = np.concatenate([reference.hand, reference.object_position_w, reference.object_quaternion_w], axis=1)
-        following = np.concatenate([goal[1:], goal[-1:]])
+        following = torch.as_tensor(np.concatenate([goal[1:], goal[-1:]]), device=self.device)
         # One row per frame n: what a step from n aims at and adds to, so that one gather serves a step.
-        self._rows = torch.as_tensor(np.concatenate([following, starts.baseline.numpy()], axis=1), dtype=torch.float32)
+        self._rows = torch.cat([following, self._starts.baseline], dim=1).float()
         self._rows[:, : dof + 7] = observation.canonical(self._rows[:, : dof + 7])
-        self._row = torch.zeros(w, dof + 7 + dof)
-        self._feature = feature.repeat(w, 1)
-        self._state, self._previous = torch.zeros(w, dof + 7), torch.zeros(w, dof + 7)
-        self._velocity = torch.zeros(w, dof + 6)
-        self._tips = torch.zeros(w, tips, 3)
-        self._target = torch.zeros(w, dof)
-        self._delta = torch.zeros(w, dof, dtype=torch.float64)
-        self._frame, self._age = torch.zeros(w, dtype=torch.int64), torch.zeros(w, dtype=torch.int64)
-        self._observation = torch.zeros(w, self.layout.size)
+        self._row = zeros(w, dof + 7 + dof)
+        self._feature = feature.to(self.device).repeat(w, 1)
+        self._state, self._previous = zeros(w, dof + 7), zeros(w, dof + 7)
+        self._velocity = zeros(w, dof + 6)
+        self._tips = zeros(w, tips, 3)
+        self._target = zeros(w, dof)
+        self._delta = zeros(w, dof, dtype=torch.float64)
+        self._frame, self._age = zeros(w, dtype=torch.int64), zeros(w, dtype=torch.int64)
+        self._observation = zeros(w, self.layout.size)
+        self._bad_count = zeros((), dtype=torch.int64)
         self._ready = False
 
     @property
@@ -126,6 +143,11 @@ class TrackingEnv:
         """s_n of each world: theta, object position, object quaternion, (W, 22 + 7), single precision; the next step overwrites it."""
         return self._state
 
+    @property
+    def bad_count(self) -> int:
+        """Worlds contained since the environment was made; on a GPU, asking waits for it."""
+        return int(self._bad_count)
+
     def reset(self, frames: Tensor | int | None = None, object_pose_w: tuple[Floats, Floats] | None = None) -> Tensor:
         """Begin every world's episode and return the observations (W, size).
 
@@ -134,8 +156,10 @@ class TrackingEnv:
             object_pose_w: position (W, 3), m, and quaternion (W, 4), wxyz, at which the objects lie still instead of where the frames have them;
                 later episodes begin as the configuration says again.
         """
-        worlds = np.arange(self.n_worlds)
-        self._begin(worlds, None if frames is None else torch.as_tensor(frames).expand(self.n_worlds).to(torch.int64), object_pose_w)
+        worlds = torch.arange(self.n_worlds, device=self.device)
+        if frames is not None:
+            frames = torch.as_tensor(frames, device=self.device).expand(self.n_worlds).to(torch.int64)
+        self._begin(worlds, frames, object_pose_w)
         self._ready = True
         return self._observe()
 
@@ -151,65 +175,61 @@ class TrackingEnv:
         if not self._ready:
             raise SimulationError("environment: step() was called before reset().", remedy="reset it first.")
         starts = self._starts
-        targets, self._delta = action.accumulate(self._delta, actions, starts.baseline[self._frame], starts.step, starts.lower, starts.upper)
-        spoiled = self._hold_where_not_finite(targets)
-        self.backend.step(targets.numpy())
+        baseline = starts.baseline[self._frame]
+        targets, self._delta = action.accumulate(self._delta, actions, baseline, starts.step, starts.lower, starts.upper)
+        # Within the limits, only NaN is not finite. A world whose action is not is given its last target, and begins again after the step.
+        spoiled = targets.isnan().any(dim=1)
+        targets = torch.where(spoiled.unsqueeze(1), self._target, targets)
+        if self._bad_worlds is not None:
+            self._bad_worlds.remember(self._worlds.tensors(), self._frame, actions, baseline, targets)
+        self._worlds.step_tensors(targets)
         self._target.copy_(targets)
         self._frame += 1
         self._age += 1
-        bad = self.backend.bad_worlds()
-        bad = np.union1d(bad, spoiled) if len(spoiled) else bad
+        bad = self._worlds.bad_mask() | spoiled
         self._previous, self._state = self._state, self._previous
         self._sense()
         total, terms, ended, time_outs = self._judge(bad)
         done = ended | time_outs
         final_worlds, final_observation = self._end(done, bad)
-        self.bad_count += len(bad)
         return self._observation, total, done, StepInfo(time_outs, terms, bad, final_worlds, final_observation)
 
-    def _hold_where_not_finite(self, targets: Tensor) -> Ints:
-        """Give worlds whose action is not finite their last target, and return them."""
-        if np.isfinite(targets.numpy().sum()):
-            return np.empty(0, dtype=np.intp)
-        spoiled = np.flatnonzero(~torch.isfinite(targets).all(dim=1).numpy())
-        targets[spoiled] = self._target[spoiled].double()
-        self._delta[spoiled] = 0.0
-        return spoiled
-
-    def _judge(self, bad: Ints) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
+    def _judge(self, bad: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
         """(reward, its terms, terminations, time-outs) of the states just sensed, against the goals that were in the last observation."""
         dof, s, g = self.hand.dof, self._state, self._row
         p, goal_p = s[:, dof : dof + 3], g[:, dof : dof + 3]
         total, terms = reward.reward(self.config.reward, self._weights, s[:, :dof], g[:, :dof], p, goal_p, s[:, dof + 3 :], g[:, dof + 3 : dof + 7], self._tips)
         ended = termination.terminated(self.config.termination, p, goal_p)
-        ended = torch.zeros_like(self._frame, dtype=torch.bool) if ended is None else ended
+        ended = bad if ended is None else ended | bad
         time_outs = termination.timed_out(self.config.termination, self._frame, self._age, self.n_steps)
-        if len(bad):
-            total[bad] = 0.0
-            ended[bad] = True
         # What ended by itself was not cut off.
-        return total, terms, ended, time_outs & ~ended
+        return total.masked_fill_(bad, 0.0), terms, ended, time_outs & ~ended
 
-    def _end(self, done: Tensor, bad: Ints) -> tuple[Tensor, Tensor]:
-        """Observe, and begin again the worlds that are ``done``; (those worlds, their last observations)."""
+    def _end(self, done: Tensor, bad: Tensor) -> tuple[Tensor, Tensor]:
+        """Observe, and begin again the worlds that are ``done``, ``bad`` ones among them; (those worlds, their last observations)."""
         worlds = done.nonzero().squeeze(1)
-        if len(bad):
-            # The last observation of a contained world is of its last state that was finite.
-            self._state[bad], self._tips[bad], self._velocity[bad] = self._previous[bad], 0.0, 0.0
-        self._observe()
         if not len(worlds):
-            return worlds, self._observation[:0]
-        final = self._observation[worlds]
-        self._begin(worlds.numpy(), None)
+            return worlds, self._observe()[:0]
+        self._bad_count += bad.sum()
+        if self._bad_worlds is not None:
+            self._bad_worlds.write(worlds[bad[worlds]])
+        # The last observation of a contained world is of its last state that was finite.
+        contained = bad.unsqueeze(1)
+        torch.where(contained, self._previous, self._state, out=self._state)
+        self._velocity.masked_fill_(contained, 0.0)
+        self._tips.masked_fill_(contained.unsqueeze(2), 0.0)
+        final = self._observe()[worlds]
+        self._begin(worlds, None)
         self._observe()
         return worlds, final
 
-    def _begin(self, worlds: Ints, frames: Tensor | None, object_pose_w: tuple[Floats, Floats] | None = None) -> None:
+    def _begin(self, worlds: Tensor, frames: Tensor | None, object_pose_w: tuple[Floats, Floats] | None = None) -> None:
         """Put ``worlds`` at the start of an episode and sense it; the states of others have not changed since they were sensed."""
         start = self._starts.draw(len(worlds), frames)
         if object_pose_w is not None:
-            start = start.with_object(*object_pose_w)
-        self.backend.reset(
+            position, quaternion = (torch.as_tensor(part, dtype=torch.float64, device=self.device) for part in object_pose_w)
+            start = start.with_object(position, quaternion)
+        self._worlds.reset_tensors(
             start.hand,
             start.object_position_w,
             start.object_quaternion_w,
@@ -218,22 +238,24 @@ class TrackingEnv:
             targets=start.targets,
             object_velocity_w=start.object_velocity_w,
         )
-        self._frame[worlds] = start.frame
-        self._age[worlds] = 0
-        self._delta[worlds] = torch.as_tensor(start.delta)
-        self._target[worlds] = torch.as_tensor(start.targets, dtype=torch.float32)
-        self._previous[worlds] = torch.as_tensor(start.previous, dtype=torch.float32)
+        self._frame.index_copy_(0, worlds, start.frame)
+        self._age.index_fill_(0, worlds, 0)
+        self._delta.index_copy_(0, worlds, start.delta)
+        self._target.index_copy_(0, worlds, start.targets.float())
+        self._previous.index_copy_(0, worlds, start.previous.float())
         self._sense()
 
     def _sense(self) -> None:
-        """Read the backend into the preallocated tensors."""
-        s, dof = self.backend.state(), self.hand.dof
-        state = self._state.numpy()
-        state[:, :dof], state[:, dof : dof + 3], state[:, dof + 3 :] = s.hand, s.object_position_w, s.object_quaternion_w
-        self._tips.numpy()[:] = s.tips_w
+        """Read the backend into the preallocated tensors, in whatever precision it has."""
+        s, dof = self._worlds.tensors(), self.hand.dof
+        self._state[:, :dof].copy_(s.hand)
+        self._state[:, dof : dof + 3].copy_(s.object_position_w)
+        self._state[:, dof + 3 :].copy_(s.object_quaternion_w)
+        self._tips.copy_(s.tips_w)
         if self.config.observation.velocity == "engine":
-            v = self._velocity.numpy()
-            v[:, :dof], v[:, dof : dof + 3], v[:, dof + 3 :] = s.hand_velocity, s.object_linear_velocity_w, s.object_angular_velocity_w
+            self._velocity[:, :dof].copy_(s.hand_velocity)
+            self._velocity[:, dof : dof + 3].copy_(s.object_linear_velocity_w)
+            self._velocity[:, dof + 3 :].copy_(s.object_angular_velocity_w)
 
     def _observe(self) -> Tensor:
         """Write the observations of all worlds at their frames."""
@@ -288,7 +310,12 @@ def make_tracking_env(
     expert: Expert | None = None,
     object_feature: Tensor | None = None,
     seed: int = 0,
+    dump: Path | None = None,
 ) -> TrackingEnv:
-    """The ``tracking`` entry of the registry: a ``TrackingEnv`` over a new backend of the task's object and base frame."""
-    worlds = make_backend(backend, hand, task.reference.base_quaternion_w, task.object, physics=physics, n_worlds=n_worlds, n_threads=n_threads)
-    return TrackingEnv(task, hand, worlds, config, expert, object_feature, seed)
+    """The ``tracking`` entry of the registry: a ``TrackingEnv`` over a new backend of the task's object and base frame.
+
+    ``n_threads`` is for backends that have threads; 0, which every backend takes, is their own choice.
+    """
+    threads = {"n_threads": n_threads} if n_threads else {}
+    worlds = make_backend(backend, hand, task.reference.base_quaternion_w, task.object, physics=physics, n_worlds=n_worlds, **threads)
+    return TrackingEnv(task, hand, worlds, config, expert, object_feature, seed, dump)

@@ -32,10 +32,10 @@ class Teleport:
         self.broken = np.zeros(n_worlds, dtype=bool)
         self.resets: list[dict] = []
 
-    def reset(self, hand, object_position_w, object_quaternion_w, worlds=None, hand_velocity=None, targets=None, **more):
+    def reset(self, hand, object_position_w, object_quaternion_w, worlds=None, hand_velocity=None, targets=None, object_velocity_w=None):
         self.hand[worlds], self.position[worlds], self.quaternion[worlds] = hand, object_position_w, object_quaternion_w
         self.broken[worlds] = False
-        self.resets.append({"worlds": np.array(worlds), "hand_velocity": hand_velocity, "targets": targets, **more})
+        self.resets.append({"worlds": np.array(worlds), "hand_velocity": hand_velocity, "targets": targets})
 
     def step(self, targets):
         self.hand = targets.copy()
