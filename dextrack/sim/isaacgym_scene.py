@@ -1,0 +1,228 @@
+"""The scene of a tracking task in Isaac Gym: hand on a floating base, object, table, once per environment. Names in and out, no tensors yet.
+
+Settings are the paper's (App. C): 1/60 s in 2 substeps, TGS with 8 position and no velocity iterations, contact offset 2 mm, friction 1, gravity off
+for the hand. Of ``Physics``, ``iterations`` (Newton), ``impratio`` and ``torsional_friction`` have no counterpart in PhysX and are not used.
+
+Sources: the published stubs of gymapi for names, arguments and fields; the examples of IsaacGymEnvs for the order of calls. The engine takes the mean
+of two shapes' friction, PhysX's default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any, List, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextrack.errors import InputError
+from dextrack.hands.spec import HandSpec
+from dextrack.objects.spec import ObjectSpec
+from dextrack.sim.mjcf_facts import armatures, collision_filters, untouchable
+from dextrack.sim.object_urdf import write_object_urdf
+from dextrack.sim.physics import OBJECT, Physics
+from dextrack.sim.wrist_urdf import floating_urdf
+
+Floats = NDArray[np.float64]
+
+TGS = 1
+"""PhysX's number of the solver."""
+POSITION_ITERATIONS, VELOCITY_ITERATIONS = 8, 0
+"""Of the TGS solver (paper, App. C)."""
+CONTACT_OFFSET = 0.002
+"""Shapes nearer than the sum of their offsets make contacts, m (paper, App. C)."""
+FRICTION = 1.0
+"""Of the hand's and the table's shapes (paper, App. C)."""
+NO_VELOCITY_LIMIT = 1000.0
+"""The URDF's velocity limits would brake the joints, which those of the other backends do not; m/s or rad/s."""
+SPACING = 1.0
+"""Half an environment's edge, m."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GymScene:
+    """A prepared simulation and where things are in it."""
+
+    gym: Any
+    sim: Any
+    envs: Tuple[Any, ...]
+    """Handles of the W environments."""
+    hand_actors: Tuple[int, ...]
+    """Index of each hand in the root state tensor, (W,)."""
+    object_handles: Tuple[int, ...]
+    """Handle of each object in its environment, (W,); () without an object."""
+    object_actors: Tuple[int, ...]
+    """Index of each object in the root state tensor, (W,); () without an object."""
+    object_centre_o: Optional[Floats]
+    """The object's centre of mass in its frame, (3,) m; None without an object."""
+    dof_names: Tuple[str, ...]
+    """Joints in the engine's order, which is not ours."""
+    urdf: str
+    """The hand on its floating base."""
+    gpu: bool
+    """Whether the tensors are on the GPU."""
+
+
+def shape_friction(friction: float) -> float:
+    """Friction of the object's shapes that makes its contacts with hand and table have ``friction``.
+
+    The engine takes the mean of both shapes: below FRICTION / 2 there is none, and a contact has at least that.
+    """
+    # Each value is a material of PhysX, and there are 64 thousand: three digits keep any number of worlds far below.
+    return round(max(2.0 * friction - FRICTION, 0.0), 3)
+
+
+def sim_params(gymapi: Any, physics: Physics, gpu: bool, n_threads: int) -> Any:
+    """``gymapi.SimParams`` of ``physics``; ``n_threads`` is of the CPU solver, 0: Isaac Gym's own choice."""
+    params = gymapi.SimParams()
+    params.dt = physics.period
+    params.substeps = physics.substeps
+    params.up_axis = gymapi.UP_AXIS_Z
+    params.gravity = gymapi.Vec3(0.0, 0.0, -9.81)
+    params.use_gpu_pipeline = gpu
+    params.physx.use_gpu = gpu
+    params.physx.solver_type = TGS
+    params.physx.num_position_iterations = POSITION_ITERATIONS
+    params.physx.num_velocity_iterations = VELOCITY_ITERATIONS
+    params.physx.contact_offset = CONTACT_OFFSET
+    params.physx.rest_offset = 0.0
+    if n_threads:
+        params.physx.num_threads = n_threads
+    return params
+
+
+def build_scene(
+    gymapi: Any, hand: HandSpec, base_quaternion_w: Floats, obj: Optional[ObjectSpec], physics: Physics, n_worlds: int, table: bool, device: str, n_threads: int
+) -> GymScene:
+    """Make the simulation and everything in it, up to ``prepare_sim``.
+
+    Args:
+        gymapi: the module ``isaacgym.gymapi``.
+        hand: the robot hand.
+        base_quaternion_w: (4,) wxyz, the reference's base frame.
+        obj: the object, or None.
+        physics: settings.
+        n_worlds: environments.
+        table: whether there is a table.
+        device: ``cpu``, ``cuda:0``, ...
+        n_threads: see ``sim_params``.
+
+    Raises:
+        InputError: Isaac Gym could not make the simulation.
+    """
+    gpu = device != "cpu"
+    number = int(device.split(":")[1]) if ":" in device else 0
+    gym = gymapi.acquire_gym()
+    sim = gym.create_sim(number, -1, gymapi.SIM_PHYSX, sim_params(gymapi, physics, gpu, n_threads))
+    if sim is None:
+        raise InputError("Isaac Gym made no simulation on %s." % device, remedy="look at its own message above, and at nvidia-smi; device=cpu needs no GPU.")
+    if table:
+        plane = gymapi.PlaneParams()
+        plane.normal = gymapi.Vec3(0.0, 0.0, 1.0)
+        plane.static_friction = plane.dynamic_friction = FRICTION
+        gym.add_ground(sim, plane)
+    urdf = floating_urdf(hand.mjcf.with_suffix(".urdf").read_text(encoding="utf-8"), hand, base_quaternion_w)
+    with tempfile.TemporaryDirectory(prefix="dextrack-") as name:
+        hand_asset = _load_hand(gymapi, gym, sim, Path(name), urdf, hand, physics)
+        assets, centre = [hand_asset], None
+        if obj is not None:
+            centre = write_object_urdf(Path(name), obj, obj.mass * physics.mass_scale)
+            assets.append(_load_object(gymapi, gym, sim, Path(name), obj, physics))
+        # The files are read when actors are made, at the latest.
+        envs, actors = _populate(gymapi, gym, sim, assets, base_quaternion_w, n_worlds, _drives(gymapi, gym, hand_asset, hand, physics))
+    gym.prepare_sim(sim)
+    handles = [[gym.get_actor_index(env, actor, gymapi.DOMAIN_SIM) for actor in row] for env, row in zip(envs, actors)]
+    return GymScene(
+        gym=gym,
+        sim=sim,
+        envs=tuple(envs),
+        hand_actors=tuple(row[0] for row in handles),
+        object_handles=tuple(row[1] for row in actors if len(row) > 1),
+        object_actors=tuple(row[1] for row in handles if len(row) > 1),
+        object_centre_o=centre,
+        dof_names=tuple(gym.get_asset_dof_names(hand_asset)),
+        urdf=urdf,
+        gpu=gpu,
+    )
+
+
+def _load_hand(gymapi: Any, gym: Any, sim: Any, folder: Path, urdf: str, hand: HandSpec, physics: Physics) -> Any:
+    (folder / "hand.urdf").write_text(urdf, encoding="utf-8")
+    options = gymapi.AssetOptions()
+    options.fix_base_link = True
+    options.disable_gravity = not physics.hand_gravity
+    # Shapes are addressed by the body of the MJCF that they belong to.
+    options.collapse_fixed_joints = False
+    # The exported cylinders are the middles of capsules, whose end spheres stand beside them.
+    options.replace_cylinder_with_capsule = True
+    options.use_physx_armature = True
+    options.linear_damping = options.angular_damping = 0.0
+    options.default_dof_drive_mode = int(gymapi.DOF_MODE_POS)
+    asset = gym.load_asset(sim, str(folder), "hand.urdf", options)
+    filters = collision_filters(untouchable(hand))
+    shapes = gym.get_asset_rigid_shape_properties(asset)
+    for body, owned in zip(gym.get_asset_rigid_body_names(asset), gym.get_asset_rigid_body_shape_indices(asset)):
+        for shape in shapes[owned.start : owned.start + owned.count]:
+            shape.filter = filters.get(body, 0)
+            shape.friction = FRICTION
+            shape.restitution = 0.0
+    gym.set_asset_rigid_shape_properties(asset, shapes)
+    return asset
+
+
+def _load_object(gymapi: Any, gym: Any, sim: Any, folder: Path, obj: ObjectSpec, physics: Physics) -> Any:
+    options = gymapi.AssetOptions()
+    # The parts are convex: each mesh is its own hull. Mass, centre and inertia are the file's.
+    options.vhacd_enabled = False
+    options.override_com = options.override_inertia = False
+    options.linear_damping = options.angular_damping = 0.0
+    asset = gym.load_asset(sim, str(folder), "object.urdf", options)
+    shapes = gym.get_asset_rigid_shape_properties(asset)
+    for shape in shapes:
+        shape.friction = shape_friction(obj.friction * physics.friction_scale)
+        shape.restitution = 0.0
+    gym.set_asset_rigid_shape_properties(asset, shapes)
+    return asset
+
+
+def _drives(gymapi: Any, gym: Any, asset: Any, hand: HandSpec, physics: Physics) -> Any:
+    """The hand's structured array of drives: PD gains, effort limits and armature by joint name."""
+    kp, kv, effort = hand.gains()
+    armature = armatures(hand)
+    drives = gym.get_asset_dof_properties(asset)
+    for row, name in enumerate(gym.get_asset_dof_names(asset)):
+        i = hand.joint_names.index(name)
+        gain, limit = (physics.finger_gain_scale, physics.effort_scale) if i >= 6 else (1.0, 1.0)
+        drives["driveMode"][row] = int(gymapi.DOF_MODE_POS)
+        drives["stiffness"][row] = kp[i] * gain
+        drives["damping"][row] = kv[i] * gain
+        drives["effort"][row] = effort[i] * limit
+        drives["velocity"][row] = NO_VELOCITY_LIMIT
+        drives["armature"][row] = armature.get(name, 0.0)
+        drives["friction"][row] = 0.0
+    return drives
+
+
+def _populate(gymapi: Any, gym: Any, sim: Any, assets: List[Any], base_quaternion_w: Floats, n_worlds: int, drives: Any) -> Tuple[List[Any], List[List[int]]]:
+    """Make the environments; their handles, and per environment the actors' handles: hand, then object."""
+    lower, upper = gymapi.Vec3(-SPACING, -SPACING, 0.0), gymapi.Vec3(SPACING, SPACING, SPACING)
+    w, x, y, z = (float(v) for v in base_quaternion_w)
+    poses = [
+        gymapi.Transform(gymapi.Vec3(0.0, 0.0, 0.0), gymapi.Quat(x, y, z, w)),
+        gymapi.Transform(gymapi.Vec3(0.0, 0.0, 1.0), gymapi.Quat(0.0, 0.0, 0.0, 1.0)),
+    ]
+    bodies = sum(gym.get_asset_rigid_body_count(asset) for asset in assets)
+    shapes = sum(gym.get_asset_rigid_shape_count(asset) for asset in assets)
+    envs, actors = [], []
+    for i in range(n_worlds):
+        env = gym.create_env(sim, lower, upper, max(1, int(n_worlds**0.5)))
+        gym.begin_aggregate(env, bodies, shapes, True)
+        # Group i: worlds do not touch each other. Filter -1: the hand's shapes keep those of the asset; 0: the object touches everything.
+        row = [gym.create_actor(env, asset, pose, actor, i, mask, 0) for asset, pose, actor, mask in zip(assets, poses, ("hand", OBJECT), (-1, 0))]
+        gym.end_aggregate(env)
+        gym.set_actor_dof_properties(env, row[0], drives)
+        envs.append(env)
+        actors.append(row)
+    return envs, actors
