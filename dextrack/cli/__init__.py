@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("dextrack.cli.evaluate", "report what mining achieved, what failed and why, with pictures"),
     "export": ("dextrack.cli.export", "write demonstrations as a LeRobotDataset v3, or as the files of the DexTrack authors' release"),
     "view": ("dextrack.cli.view", "show a recording, a reference or a demonstration in the browser, or as a strip of key frames"),
+    "sim": ("dextrack.cli.sim", "check a physics backend on this machine, or serve one to another process"),
 }
 """The core's verbs, in the order of the flow: name -> (module, one-line help). A module has ``main(args: list[str]) -> int``."""
 
