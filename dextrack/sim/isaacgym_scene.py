@@ -3,8 +3,8 @@
 Settings are the paper's (App. C): 1/60 s in 2 substeps, TGS with 8 position and no velocity iterations, contact offset 2 mm, friction 1, gravity off
 for the hand. Of ``Physics``, ``iterations`` (Newton), ``impratio`` and ``torsional_friction`` have no counterpart in PhysX and are not used.
 
-Sources: the published stubs of gymapi for names, arguments and fields; the examples of IsaacGymEnvs for the order of calls. The engine takes the mean
-of two shapes' friction, PhysX's default.
+Sources: the published stubs of gymapi for names, arguments and fields; the examples of IsaacGymEnvs for the order of calls. A contact's
+friction is taken to be the mean of its shapes', PhysX's default.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ POSITION_ITERATIONS, VELOCITY_ITERATIONS = 8, 0
 CONTACT_OFFSET = 0.002
 """Shapes nearer than the sum of their offsets make contacts, m (paper, App. C)."""
 FRICTION = 1.0
-"""Of the hand's and the table's shapes (paper, App. C)."""
+"""Of the hand's and the table's shapes (paper, App. C); where there is an object, they have its friction, which is 1 unless it says otherwise."""
 NO_VELOCITY_LIMIT = 1000.0
 """The URDF's velocity limits would brake the joints, which those of the other backends do not; m/s or rad/s."""
 SPACING = 1.0
@@ -65,13 +65,13 @@ class GymScene:
     """Whether the tensors are on the GPU."""
 
 
-def shape_friction(friction: float) -> float:
-    """Friction of the object's shapes that makes its contacts with hand and table have ``friction``.
+def shape_friction(friction: float, others: float) -> float:
+    """Friction of the object's shapes that makes its contacts with hand and table, whose shapes have ``others``, have ``friction``.
 
-    The engine takes the mean of both shapes: below FRICTION / 2 there is none, and a contact has at least that.
+    The engine takes the mean of both shapes: a contact has at least half of ``others``.
     """
     # Each value is a material of PhysX, and there are 64 thousand: three digits keep any number of worlds far below.
-    return round(max(2.0 * friction - FRICTION, 0.0), 3)
+    return round(max(2.0 * friction - others, 0.0), 3)
 
 
 def sim_params(gymapi: Any, physics: Physics, gpu: bool, n_threads: int) -> Any:
@@ -118,18 +118,20 @@ def build_scene(
     sim = gym.create_sim(number, -1, gymapi.SIM_PHYSX, sim_params(gymapi, physics, gpu, n_threads))
     if sim is None:
         raise InputError("Isaac Gym made no simulation on %s." % device, remedy="look at its own message above, and at nvidia-smi; device=cpu needs no GPU.")
+    # One friction for all shapes: however an engine joins two of them, what comes out is the object's.
+    friction = FRICTION if obj is None else obj.friction * physics.friction_scale
     if table:
         plane = gymapi.PlaneParams()
         plane.normal = gymapi.Vec3(0.0, 0.0, 1.0)
-        plane.static_friction = plane.dynamic_friction = FRICTION
+        plane.static_friction = plane.dynamic_friction = friction
         gym.add_ground(sim, plane)
     urdf = floating_urdf(hand.mjcf.with_suffix(".urdf").read_text(encoding="utf-8"), hand, base_quaternion_w)
     with tempfile.TemporaryDirectory(prefix="dextrack-") as name:
-        hand_asset = _load_hand(gymapi, gym, sim, Path(name), urdf, hand, physics)
+        hand_asset = _load_hand(gymapi, gym, sim, Path(name), urdf, hand, physics, friction)
         assets, centre = [hand_asset], None
         if obj is not None:
             centre = write_object_urdf(Path(name), obj, obj.mass * physics.mass_scale)
-            assets.append(_load_object(gymapi, gym, sim, Path(name), obj, physics))
+            assets.append(_load_object(gymapi, gym, sim, Path(name), friction))
         # The files are read when actors are made, at the latest.
         envs, actors = _populate(gymapi, gym, sim, assets, base_quaternion_w, n_worlds, _drives(gymapi, gym, hand_asset, hand, physics))
     gym.prepare_sim(sim)
@@ -148,7 +150,7 @@ def build_scene(
     )
 
 
-def _load_hand(gymapi: Any, gym: Any, sim: Any, folder: Path, urdf: str, hand: HandSpec, physics: Physics) -> Any:
+def _load_hand(gymapi: Any, gym: Any, sim: Any, folder: Path, urdf: str, hand: HandSpec, physics: Physics, friction: float) -> Any:
     (folder / "hand.urdf").write_text(urdf, encoding="utf-8")
     options = gymapi.AssetOptions()
     options.fix_base_link = True
@@ -166,13 +168,13 @@ def _load_hand(gymapi: Any, gym: Any, sim: Any, folder: Path, urdf: str, hand: H
     for body, owned in zip(gym.get_asset_rigid_body_names(asset), gym.get_asset_rigid_body_shape_indices(asset)):
         for shape in shapes[owned.start : owned.start + owned.count]:
             shape.filter = filters.get(body, 0)
-            shape.friction = FRICTION
+            shape.friction = friction
             shape.restitution = 0.0
     gym.set_asset_rigid_shape_properties(asset, shapes)
     return asset
 
 
-def _load_object(gymapi: Any, gym: Any, sim: Any, folder: Path, obj: ObjectSpec, physics: Physics) -> Any:
+def _load_object(gymapi: Any, gym: Any, sim: Any, folder: Path, friction: float) -> Any:
     options = gymapi.AssetOptions()
     # The parts are convex: each mesh is its own hull. Mass, centre and inertia are the file's.
     options.vhacd_enabled = False
@@ -181,7 +183,7 @@ def _load_object(gymapi: Any, gym: Any, sim: Any, folder: Path, obj: ObjectSpec,
     asset = gym.load_asset(sim, str(folder), "object.urdf", options)
     shapes = gym.get_asset_rigid_shape_properties(asset)
     for shape in shapes:
-        shape.friction = shape_friction(obj.friction * physics.friction_scale)
+        shape.friction = friction
         shape.restitution = 0.0
     gym.set_asset_rigid_shape_properties(asset, shapes)
     return asset

@@ -180,14 +180,14 @@ class IsaacGymWorlds:
         return np.flatnonzero(self._bad.cpu().numpy())
 
     def vary(self, friction_scale: Floats, mass_scale: Floats) -> None:
-        """See ``Backend.vary``; goes world by world through the host, so it is slow where there are thousands."""
+        """See ``Backend.vary``; world by world through the host, so slow where there are thousands. Friction is halved at most."""
         if self._friction is None or self._mass is None:
             return
         gym = self._scene.gym
         for env, handle, friction, mass in zip(self._scene.envs, self._scene.object_handles, friction_scale, mass_scale):
             shapes = gym.get_actor_rigid_shape_properties(env, handle)
             for shape in shapes:
-                shape.friction = shape_friction(self._friction * float(friction))
+                shape.friction = shape_friction(self._friction * float(friction), self._friction)
             gym.set_actor_rigid_shape_properties(env, handle, shapes)
             bodies = gym.get_actor_rigid_body_properties(env, handle)
             bodies[0].mass = self._mass * float(mass)

@@ -243,7 +243,7 @@ def test_vary_scales_friction_and_mass():
         backend.step(poses(3))
     slowed = 0.8 - backend.state().object_linear_velocity_w[:, 0]
     # Contacts of the stand-in's engine are soft: the first instants slow less than Coulomb's 9.81 m/s2.
-    np.testing.assert_allclose(slowed / slowed[0], friction, rtol=0.1)
+    np.testing.assert_allclose(slowed / slowed[0], friction, rtol=0.15)
     np.testing.assert_allclose(slowed[0], 9.81 * 3 / 60, rtol=0.3)
 
 

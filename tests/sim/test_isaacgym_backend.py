@@ -93,9 +93,9 @@ def test_armature_is_the_mjcfs() -> None:
 
 
 def test_contacts_of_the_object_have_its_friction() -> None:
-    assert shape_friction(1.0) == 1.0
-    assert (shape_friction(0.8) + 1.0) / 2 == pytest.approx(0.8)
-    assert shape_friction(0.3) == 0.0
+    assert shape_friction(0.4, 0.4) == 0.4
+    assert (shape_friction(0.8, 1.0) + 1.0) / 2 == pytest.approx(0.8)
+    assert shape_friction(0.3, 1.0) == 0.0
 
 
 def test_the_floating_base_goes_above_the_palm() -> None:

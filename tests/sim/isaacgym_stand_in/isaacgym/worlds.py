@@ -86,12 +86,17 @@ class Env:
         ElementTree.SubElement(root, "option", {**option, "integrator": "implicitfast", "cone": "elliptic"})
         files, world = ElementTree.SubElement(root, "asset"), ElementTree.SubElement(root, "worldbody")
         contact, actuators = ElementTree.SubElement(root, "contact"), ElementTree.SubElement(root, "actuator")
+        standing = {shape.friction for actor in self.actors if actor.asset.options.fix_base_link for shape in actor.shapes}
         if plane is not None:
-            ElementTree.SubElement(world, "geom", type="plane", size="5 5 1")
+            standing.add(plane.dynamic_friction)
+            ElementTree.SubElement(world, "geom", type="plane", size="5 5 1", friction="%r 0.003 0.0001" % plane.dynamic_friction)
+        if len(standing) > 1:
+            raise RuntimeError("stand-in: ground and fixed actors have one friction, or it cannot take means.")
+        self.others = standing.pop() if standing else 1.0
         for actor in self.actors:
             for file, vertices in actor.asset.meshes.items():
                 ElementTree.SubElement(files, "mesh", name=actor.name + "/" + file, vertex=vertices)
-            _body(world, actor, actor.asset.root)
+            _body(world, actor, actor.asset.root, self.others)
             _drives(actuators, actor)
             _exclusions(contact, actor)
         self.model = mujoco.MjModel.from_xml_string(ElementTree.tostring(root, encoding="unicode"))
@@ -133,15 +138,15 @@ class Env:
 
     def set_friction(self, actor: Actor) -> None:
         for i, shape in enumerate(actor.shapes):
-            self.model.geom(actor.name + "/%d" % i).friction[0] = _friction(shape)
+            self.model.geom(actor.name + "/%d" % i).friction[0] = _friction(shape, self.others)
 
 
-def _friction(shape: RigidShapeProperties) -> float:
-    """Mean of this shape's and another's; every other has 1."""
-    return 0.5 * (shape.friction + 1.0)
+def _friction(shape: RigidShapeProperties, others: float) -> float:
+    """Of a contact: the mean."""
+    return 0.5 * (shape.friction + others)
 
 
-def _body(parent: ElementTree.Element, actor: Actor, link: str) -> None:
+def _body(parent: ElementTree.Element, actor: Actor, link: str, others: float) -> None:
     asset = actor.asset
     body = ElementTree.SubElement(parent, "body", name=actor.name + "/" + link, gravcomp="1" if asset.options.disable_gravity else "0")
     joint = asset.joints.get(link)
@@ -168,16 +173,16 @@ def _body(parent: ElementTree.Element, actor: Actor, link: str) -> None:
         ElementTree.SubElement(body, "inertial", pos=inertial.find("origin").get("xyz"), mass=inertial.find("mass").get("value"), fullinertia=full)
     owned = asset.ranges()[list(asset.links).index(link)]
     for i, collision in enumerate(asset.links[link].findall("collision"), start=owned.start):
-        _geom(body, actor, i, collision)
+        _geom(body, actor, i, collision, others)
     for child in asset.children[link]:
-        _body(body, actor, child)
+        _body(body, actor, child, others)
 
 
-def _geom(body: ElementTree.Element, actor: Actor, i: int, collision: ElementTree.Element) -> None:
+def _geom(body: ElementTree.Element, actor: Actor, i: int, collision: ElementTree.Element, others: float) -> None:
     origin, (shape,) = collision.find("origin"), list(collision.find("geometry"))
     free = not actor.asset.options.fix_base_link
     geom = ElementTree.SubElement(body, "geom", name=actor.name + "/%d" % i, pos=origin.get("xyz"), euler=origin.get("rpy"), mass="0")
-    geom.set("friction", "%r 0.003 0.0001" % (_friction(actor.shapes[i]) if free else actor.shapes[i].friction))
+    geom.set("friction", "%r 0.003 0.0001" % _friction(actor.shapes[i], others if free else actor.shapes[i].friction))
     geom.set("priority", "1" if free else "0")
     geom.set("condim", "4" if free else "3")
     if shape.tag == "mesh":
