@@ -78,7 +78,7 @@ $(BIN)/python: | $(APT_STAMP)
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt hatchling editables setuptools
 	@echo "installing the pinned Python packages (a few minutes the first time)"
-	@extras=robot,export,dev; if $(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then extras=ros,$$extras; \
+	@extras=robot,export,gpu,dev; if $(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then extras=ros,$$extras; \
 	elif ! $(BIN)/python -c 'import rclpy' 2>/dev/null; then echo "note: no ROS 2 is sourced, and its wheels are for CPython 3.11 only: make track will need one" >&2; fi; \
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[$$extras]"
 	@touch $@

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from dextrack.references.reference import Reference
 from dextrack.sim import backend_names
 from dextrack.tracking.env import TrackingEnv, environment_names, make_environment
 from dextrack.tracking.task import TrackingTask
+from tests.served import Server
 
 WORLDS, FRAMES, STEPS = 3, 25, 60
 TOUCH = 8
@@ -53,10 +56,28 @@ def run(env: TrackingEnv, agent: str) -> list[float]:
     return rewards
 
 
-@pytest.mark.parametrize(("hand", "backend", "environment"), list(itertools.product(hand_names(), backend_names(), environment_names())))
-def test_it_builds_steps_and_stays_finite(hand, backend, environment):
+@pytest.fixture
+def options(backend: str) -> Iterator[dict[str, object]]:
+    """What a backend needs beside its name, on this machine: the remote one a server, Isaac Gym its stand-in in a process of its own."""
+    if backend == "remote":
+        server = Server("--backend", "mujoco", "--option", "n_threads=1")
+        yield {"address": server.endpoint}
+        server.end()
+    else:
+        yield {"n_threads": 1} if backend == "mujoco" else {}
+
+
+def cases() -> list[Any]:
+    """Every hand, backend and environment. Isaac Gym needs a process that imports it before torch: its cases are in tests/sim."""
+    slow = {"mujoco_warp": (pytest.mark.slow, pytest.mark.timeout(600))}
+    product = itertools.product(hand_names(), (name for name in backend_names() if name != "isaacgym"), environment_names())
+    return [pytest.param(hand, backend, environment, marks=slow.get(backend, ())) for hand, backend, environment in product]
+
+
+@pytest.mark.parametrize(("hand", "backend", "environment"), cases())
+def test_it_builds_steps_and_stays_finite(hand, backend, environment, options):
     spec = load_hand(hand)
-    env = make_environment(environment, make_task(spec), spec, backend=backend, n_worlds=WORLDS, n_threads=1)
+    env = make_environment(environment, make_task(spec), spec, backend=backend, n_worlds=WORLDS, **options)
     try:
         zero, random = run(env, "zero"), run(env, "random")
         # The second episode of an agent that does nothing is its first again, and until the hand meets the cube, doing nothing is tracking.

@@ -1,16 +1,17 @@
-"""Check a physics backend on this machine.
+"""Check a physics backend on this machine, or serve one to another process.
 
 dextrack sim check --backend mujoco                      every case of the conformance suite, measured against what is expected
 dextrack sim check --backend mujoco --case free_fall     one case
+dextrack sim serve --backend isaacgym                    serve it on this machine; where other machines shall reach it: --bind and --keys
+dextrack sim keys --out FOLDER                           make the keys of a server and its clients
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich import box
@@ -24,6 +25,9 @@ from dextrack.errors import InputError
 from dextrack.files import require_writable, write_json
 from dextrack.hands import load_hand
 from dextrack.sim.conformance import CASES, Result, run
+from dextrack.sim.options import option
+from dextrack.sim.remote.keys import make_keys
+from dextrack.sim.remote.serve import serve as serve_backend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +48,21 @@ class Check:
     """Folder for the last state of every case that fails."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Keys:
+    """Make keys for a server that other machines can reach, and for its clients; both sides need a copy of the folder's files."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """New folder to write them into; secrets are readable by their owner alone."""
+
+
 def main(args: list[str]) -> int:
     """Run ``dextrack sim``: the first of ``args`` names the sub-verb, the others are its own.
 
     Raises:
         InputError: no such sub-verb.
     """
-    verbs: dict[str, Callable[[list[str]], int]] = {"check": check}
+    verbs: dict[str, Callable[[list[str]], int]] = {"check": check, "serve": serve, "keys": keys}
     if not args or args[0] in ("-h", "--help"):
         print(f"usage: dextrack sim {{{','.join(verbs)}}} ...\n\n{__doc__}")
         return 0 if args else EXIT_ERROR
@@ -68,7 +80,7 @@ def check(args: list[str]) -> int:
     options = tyro.cli(Check, args=args, prog="dextrack sim check")
     if options.json is not None:
         require_writable(options.json)
-    hand, extra, console = load_hand(options.hand), dict(_pair(text) for text in options.option), Console()
+    hand, extra, console = load_hand(options.hand), dict(option(text) for text in options.option), Console()
     columns = (TextColumn("check {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(options.backend, total=len(options.case or CASES))
@@ -89,15 +101,26 @@ def check(args: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    """``NAME=VALUE`` as (name, value); a value that is no literal of Python is text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise InputError(f"--option {text}: it is not NAME=VALUE.", remedy="write, for example, --option n_threads=1.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+def serve(args: list[str]) -> int:
+    """Serve a backend until Ctrl-C, as ``python -m dextrack.sim.remote.serve`` does.
+
+    Raises:
+        InputError, RefusedError: as ``SimServer``.
+    """
+    serve_backend(args)
+    return 0
+
+
+def keys(args: list[str]) -> int:
+    """Make keys.
+
+    Raises:
+        InputError, RefusedError: as ``make_keys``.
+    """
+    options = tyro.cli(Keys, args=args, prog="dextrack sim keys")
+    make_keys(options.out)
+    print(f"{options.out}: the server needs server.key_secret and clients/, a client client.key_secret and server.key")
+    return 0
 
 
 def _table(options: Check, results: tuple[Result, ...]) -> Table:

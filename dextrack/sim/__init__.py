@@ -4,5 +4,7 @@ from dextrack.sim.backend import Backend, WorldState, backend_names, make_backen
 
 __all__ = ["Backend", "WorldState", "backend_names", "make_backend", "register_backend"]
 
+register_backend("isaacgym", "dextrack.sim.isaacgym_backend:make_isaacgym")
 register_backend("mujoco", "dextrack.sim.mujoco_backend:make_mujoco")
+register_backend("mujoco_warp", "dextrack.sim.mujoco_warp_backend:make_mujoco_warp")
 register_backend("remote", "dextrack.sim.remote_backend:make_remote")

@@ -305,17 +305,13 @@ def make_tracking_env(
     backend: str = "mujoco",
     physics: Physics | None = None,
     n_worlds: int = 1,
-    n_threads: int = 0,
     config: TrackingConfig | None = None,
     expert: Expert | None = None,
     object_feature: Tensor | None = None,
     seed: int = 0,
     dump: Path | None = None,
+    **options: object,
 ) -> TrackingEnv:
-    """The ``tracking`` entry of the registry: a ``TrackingEnv`` over a new backend of the task's object and base frame.
-
-    ``n_threads`` is for backends that have threads; 0, which every backend takes, is their own choice.
-    """
-    threads = {"n_threads": n_threads} if n_threads else {}
-    worlds = make_backend(backend, hand, task.reference.base_quaternion_w, task.object, physics=physics, n_worlds=n_worlds, **threads)
+    """The ``tracking`` entry of the registry: a ``TrackingEnv`` over a new backend of the task's object and base frame, made with ``options``."""
+    worlds = make_backend(backend, hand, task.reference.base_quaternion_w, task.object, physics=physics, n_worlds=n_worlds, **options)
     return TrackingEnv(task, hand, worlds, config, expert, object_feature, seed, dump)

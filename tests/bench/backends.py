@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import os
 import platform
 from typing import Any
 
 from dextrack.sim import backend_names
+from dextrack.sim.options import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +24,7 @@ class Named:
         """Read what the command line says; a value that is no literal of Python is text."""
         head, _, tail = text.partition(":")
         label, _, name = head.rpartition("=")
-        options = {}
-        for pair in tail.split(",") if tail else []:
-            key, _, value = pair.partition("=")
-            try:
-                options[key] = ast.literal_eval(value)
-            except (ValueError, SyntaxError):
-                options[key] = value
+        options = dict(option(pair) for pair in tail.split(",")) if tail else {}
         return Named(label or name, name, options)
 
 

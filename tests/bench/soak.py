@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import psutil
 from dextrack_deploy.trial_log import read_trial
-from dextrack_deploy.watches import Limits
+from dextrack_deploy.watches import WatchLimits
 from matplotlib.figure import Figure
 
 from dextrack import __version__
@@ -197,7 +197,7 @@ def main() -> None:
         "dextrack": __version__,
         "cell": options.cell,
         "aims": AIMS,
-        "limits": {"overruns_in_a_row_that_end_a_trial": Limits().overruns},
+        "limits": {"overruns_in_a_row_that_end_a_trial": next(f.default for f in dataclasses.fields(WatchLimits) if f.name == "overruns")},
         **found,
     }
     write_json(options.result, content)

@@ -72,3 +72,11 @@ def test_what_is_not_known_is_refused(arguments: list[str], said: str, capsys: p
 def test_help_lists_the_sub_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sim", "--help"]) == 0 and main(["sim"]) == EXIT_ERROR
     assert "check" in capsys.readouterr().out
+
+
+def test_keys_and_serve_are_verbs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "keys", "--out", str(tmp_path / "keys")]) == 0
+    assert {p.name for p in (tmp_path / "keys").rglob("*.key*")} == {"server.key", "server.key_secret", "client.key", "client.key_secret"}
+    assert main(["sim", "keys", "--out", str(tmp_path / "keys")]) == 2
+    assert main(["sim", "serve", "--backend", "mujoco", "--bind", "tcp://0.0.0.0:0"]) == 2
+    assert "other machines could reach" in " ".join(capsys.readouterr().err.split())

@@ -71,7 +71,7 @@ def undeclared(modules: dict[str, set[str]], declarations: set[str]) -> list[str
 
 
 def test_the_core_imports_only_what_it_declares(root: Path) -> None:
-    assert undeclared(imported(root / "dextrack", root / "assets"), declared(root, "export")) == []
+    assert undeclared(imported(root / "dextrack", root / "assets"), declared(root, "export", "gpu")) == []
 
 
 def test_deploy_imports_only_what_it_declares(root: Path) -> None:
@@ -82,12 +82,12 @@ def test_the_tests_and_nodes_import_only_what_is_declared(root: Path) -> None:
     modules = imported(root / "tests", root / "ros2_ws", scripts=(root / "tests" / "bench", root / "tests" / "ros"))
     # ROS 2 comes from its wheels or from a sourced installation; either way under the names of its packages.
     others = {name: providers for name, providers in modules.items() if not any(p.startswith("ros-") for p in providers)}
-    assert undeclared(others, declared(root, "robot", "export", "dev")) == []
+    assert undeclared(others, declared(root, "robot", "export", "gpu", "dev")) == []
 
 
 def test_what_is_declared_is_used(root: Path) -> None:
     modules = imported(root / "dextrack", root / "assets", root / "deploy", root / "calibration", root / "ros2_ws")
-    assert sorted(declared(root, "robot", "export") - set(INDIRECT) - set().union(*modules.values())) == []
+    assert sorted(declared(root, "robot", "export", "gpu") - set(INDIRECT) - set().union(*modules.values())) == []
 
 
 def test_every_declaration_gives_its_reason_and_is_pinned(root: Path) -> None:

@@ -7,29 +7,18 @@ verbs do not; elsewhere ``dextrack sim serve`` is the same.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
 from dextrack.errors import DexTrackError, InputError
 from dextrack.sim.backend import backend_names
+from dextrack.sim.options import option
 from dextrack.sim.remote.server import SimServer
-
-
-def option(text: str) -> Tuple[str, object]:
-    """``NAME=VALUE`` as (name, value); a value that is no Python literal is text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError("%r is not NAME=VALUE" % text)
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
 
 
 def parser() -> argparse.ArgumentParser:
