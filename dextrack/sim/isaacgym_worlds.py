@@ -8,10 +8,10 @@ What the tensor API asks, and how it is met here:
   and nothing is refreshed until the engine has stepped: ``tensors`` shows what was reset.
 - A set by index reads the rows of full tensors, takes int32 actor indices, and of several before one ``simulate`` the last alone may count. So resets
   are collected, and sent once, just before the step. The indices must live until the engine has read them.
-- Targets are sent before ``simulate``, for all worlds, in every step. That is why ``reset`` has no use for its targets.
+- Targets are sent before ``simulate``, for all worlds, in every step.
 - Links move when the engine steps, so pads are computed from the joint positions (``TipKinematics``), in a reset world as in any other.
 - Poses are relative to where the hand's root lies, so that it does not matter whether the engine counts from the environment or from the world.
-- A reset that is not finite never reaches the engine, which shares one scene among all worlds; the world counts as bad.
+- A state or target that is not finite never reaches the engine, which shares one scene among all worlds; the world counts as bad.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class IsaacGymWorlds:
                 velocity = self._own(object_velocity_w)
                 self._root[rows, 7:10] = velocity[:, :3] + torch.cross(velocity[:, 3:], arm, dim=1)
                 self._root[rows, 10:] = velocity[:, 3:]
+        self._aim(ids, self._own(hand if targets is None else targets))
         self._bad[ids] = ~self._finite()[ids]
         self._waiting[ids] = True
         self._any_waiting = True
@@ -97,8 +98,8 @@ class IsaacGymWorlds:
     def step_tensors(self, targets: Tensor) -> None:
         """See ``TensorBackend.step_tensors``."""
         gym, sim = self._scene.gym, self._scene.sim
-        self._targets[:, self._columns] = self._own(targets)
         indices = self._send_resets()
+        self._bad |= self._aim(torch.arange(self.n_worlds, device=self.device), self._own(targets))
         gym.set_dof_position_target_tensor(sim, self._gymtorch.unwrap_tensor(self._targets))
         gym.simulate(sim)
         if not self._scene.gpu:
@@ -108,6 +109,13 @@ class IsaacGymWorlds:
         # The engine held the addresses of the indices, not the tensors, until here.
         del indices
         self._bad |= ~self._finite()
+
+    def _aim(self, ids: Tensor, targets: Tensor) -> Tensor:
+        """Set the targets of the worlds ``ids`` (n,) to (n, 22); those that are not finite stay as they were. Whether a world has such, (n,)."""
+        at = (ids[:, None], self._columns)
+        finite = torch.isfinite(targets)
+        self._targets[at] = torch.where(finite, targets, self._targets[at])
+        return ~finite.all(dim=1)
 
     def _send_resets(self) -> List[Tensor]:
         """Give the engine what was reset since the last step; the indices that it will read, to be kept until it has."""

@@ -258,6 +258,11 @@ def test_what_is_not_finite_is_reported_and_kept_from_the_engine():
     assert np.isfinite(backend.state().hand[0]).all()
     backend.reset(poses(1), position[:1], quaternion[:1], worlds=np.array([1]))
     assert backend.bad_worlds().tolist() == []
+    targets = poses(2)
+    targets[1, 3] = np.nan
+    backend.step(targets)
+    assert backend.bad_worlds().tolist() == [1]
+    np.testing.assert_allclose(backend.state().hand, poses(2), atol=1e-6, err_msg="a joint keeps the target of the reset")
 
 
 def test_tensors_are_float32_of_the_device():

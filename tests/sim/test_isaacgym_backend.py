@@ -11,12 +11,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import trimesh
 
 from dextrack.errors import InputError
 from dextrack.hands import hand_names, load_hand
+from dextrack.objects import ObjectSpec
 from dextrack.sim.isaacgym_backend import make_isaacgym
 from dextrack.sim.isaacgym_scene import shape_friction
 from dextrack.sim.mjcf_facts import FILTER_BITS, armatures, collision_filters, untouchable
+from dextrack.sim.object_urdf import write_object_urdf
 from dextrack.sim.wrist_urdf import ROOT, floating_urdf
 
 HERE = Path(__file__).parent
@@ -96,6 +99,22 @@ def test_contacts_of_the_object_have_its_friction() -> None:
     assert shape_friction(0.4, 0.4) == 0.4
     assert (shape_friction(0.8, 1.0) + 1.0) / 2 == pytest.approx(0.8)
     assert shape_friction(0.3, 1.0) == 0.0
+
+
+def test_an_object_is_its_parts(tmp_path: Path) -> None:
+    boxes = [trimesh.creation.box((0.05, 0.06, 0.08)), trimesh.creation.box((0.03, 0.02, 0.03))]
+    boxes[0].apply_translation((0.1, 0.0, 0.04))
+    boxes[1].apply_transform(trimesh.transformations.rotation_matrix(0.5, (1, 2, 3)))
+    parts = tuple((np.array(m.vertices), np.array(m.faces, dtype=np.int32)) for m in boxes)
+    centre = write_object_urdf(tmp_path, ObjectSpec("two", *parts[0], parts, mass=0.3), mass=0.2)
+    whole = trimesh.util.concatenate(boxes)
+    whole.density = 0.2 / whole.volume
+    np.testing.assert_allclose(centre, whole.center_mass, atol=1e-9)
+    inertia = ElementTree.parse(tmp_path / "object.urdf").find("link/inertial/inertia")
+    given = [float(inertia.get(key)) for key in ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")]
+    np.testing.assert_allclose(given, whole.moment_inertia[np.triu_indices(3)], rtol=1e-6, atol=1e-12)
+    mesh = trimesh.load(tmp_path / "part_1.obj")
+    np.testing.assert_allclose(mesh.bounds, boxes[1].bounds - centre, atol=1e-6)
 
 
 def test_the_floating_base_goes_above_the_palm() -> None:
