@@ -3,6 +3,8 @@
 Settings are the paper's (App. C): 1/60 s in 2 substeps, TGS with 8 position and no velocity iterations, contact offset 2 mm, friction 1, gravity off
 for the hand. Of ``Physics``, ``iterations`` (Newton), ``impratio`` and ``torsional_friction`` have no counterpart in PhysX and are not used.
 
+Fingers that touch each other rub with the hand's friction, where the MuJoCo scene lets them slide: a shape has one friction for all that it meets.
+
 Sources: the published stubs of gymapi for names, arguments and fields; the examples of IsaacGymEnvs for the order of calls. A contact's
 friction is taken to be the mean of its shapes', PhysX's default.
 """
