@@ -210,7 +210,8 @@ class LinkClient:
             self._poller.modify(self._socket, event)
             self._awaited = event
         ready = self._poller.poll(max(0, math.ceil(left * 1e3)))
-        if any(socket is self._monitor for socket, _ in ready):
+        # An answer counts even where its sender has left since.
+        if not any(socket is self._socket for socket, _ in ready) and ready:
             recv_monitor_message(self._monitor, zmq.NOBLOCK)
             self._lost = True
             cause, remedy = "its process ended", "start the %s again." % self.protocol.peer

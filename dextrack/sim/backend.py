@@ -1,7 +1,7 @@
 """The Backend protocol: many worlds of one scene, stepped together, and the registry of engines behind it.
 
 A backend's module is imported only when the backend is made: one whose engine is not installed is in nobody's way, and a Python 3.8 that serves
-Isaac Gym need not have MuJoCo.
+Isaac Gym needs no current MuJoCo: 3.2.3, its last there, reads the hands.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Backend(Protocol):
         The object's pose is needed where the scene has one, and ignored where it has none. ``object_velocity_w`` is the object's linear,
         m/s, and angular velocity, rad/s, both in the world frame.
 
-        ``targets`` (n, 22) are what the PD controllers get until the next step (default: ``hand``). Other worlds do not change.
+        ``worlds`` may come in any order, each once. ``targets`` (n, 22) are what the PD controllers get until the next step (default: ``hand``).
+        Other worlds do not change.
         """
 
     def step(self, targets: Floats) -> None:

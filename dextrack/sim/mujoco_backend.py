@@ -52,7 +52,9 @@ class MujocoBackend:
         ids = np.arange(self.n_worlds) if worlds is None else np.asarray(worlds)
         if len(ids) == 0:
             return
-        self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        # The batch takes indices in their order only.
+        ordered = np.sort(ids)
+        self._batch.reset(ordered, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         self._qpos[ids] = self.scene.qpos(hand, object_position_w, object_quaternion_w)
         self._qvel[ids] = 0.0
         if hand_velocity is not None:
@@ -63,7 +65,7 @@ class MujocoBackend:
             self._qvel[ids, d + 3 : d + 6] = rotations.rotate(rotations.conjugate(object_quaternion_w), object_velocity_w[:, 3:])
         self._ctrl[ids] = hand if targets is None else targets
         self._warnings[ids] = self._warning_count()[ids]
-        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
+        self._batch.forward(ordered, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
 
     def step(self, targets: Floats) -> None:
         """See ``Backend.step``."""

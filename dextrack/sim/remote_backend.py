@@ -7,6 +7,7 @@ anew and puts them where the caller says. Nothing else would be a known state.
 from __future__ import annotations
 
 import dataclasses
+import time
 import uuid
 from pathlib import Path
 from typing import Any, Dict, Optional
@@ -24,6 +25,8 @@ from dextrack.sim.remote.protocol import PROTOCOL, hand_facts, pack, pack_object
 
 CONNECT_S = 5.0
 """How long a server may take to shake hands."""
+AGAIN_S = 0.2
+"""Between two looks for a server that starts itself again."""
 
 
 class RemoteBackend:
@@ -118,9 +121,26 @@ class RemoteBackend:
             self._drop()
 
     def _connect(self) -> None:
+        deadline = time.monotonic() + self._open_s
+        opened = self._open()
+        while opened.get("again"):
+            # The next process imports its engine before it listens.
+            self._drop()
+            time.sleep(AGAIN_S)
+            try:
+                opened = self._open()
+            except DriverError:
+                if time.monotonic() > deadline:
+                    raise
+        self._worlds, self._known = str(opened["worlds"]), {}
+
+    def _open(self) -> Dict[str, Any]:
+        """Connect, and ask for the worlds."""
         self._link = LinkClient(PROTOCOL, self._address, self._deadline, CONNECT_S, self._curve)
         try:
             opened = self._link.call("open", self._open_s, **self._order)
+            if opened.get("again"):
+                return opened
             made = tuple(opened["joint_names"]), opened["period"], opened["n_worlds"]
             if made != (self.joint_names, self.period, self.n_worlds):
                 what = "%s at %s: it opened other worlds than were asked for: %s joints, period %r s, %r worlds."
@@ -128,7 +148,7 @@ class RemoteBackend:
         except BaseException:
             self._drop()
             raise
-        self._worlds, self._known = str(opened["worlds"]), {}
+        return opened
 
     def _call(self, do: str, timeout_s: Optional[float] = None, **arguments: Any) -> Dict[str, Any]:
         if self._link is None:

@@ -87,8 +87,8 @@ class Watch:
         """Take a sample."""
         for p in [self._root, *self._root.children(recursive=True)]:
             with contextlib.suppress(psutil.Error):
-                if p.pid not in self._known:
-                    self._known[p.pid] = (p, f"{label(p)} {p.pid}")
+                # Named again each time: a process that was just forked still bears its parent's command line.
+                self._known[p.pid] = (p, f"{label(p)} {p.pid}")
         row: dict[str, Any] = {"at": time.time(), "processes": {}}
         for p, name in self._known.values():
             with contextlib.suppress(psutil.Error):
@@ -148,6 +148,15 @@ def measure(folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def earlier(path: Path) -> list[dict[str, Any]]:
+    """Main figures of the soaks whose result was written to ``path`` before, oldest first: how much they differ says how quiet the machine is."""
+    if not path.exists():
+        return []
+    last = json.loads(path.read_text(encoding="utf-8"))
+    kept = ("date", "cell", "minutes", "compute_p99_ms", "overrun_rate", "consecutive_overruns", "rss_growth_mb", "stolen_share")
+    return [*last.get("earlier", []), {k: last.get(k) for k in kept}]
+
+
 def draw(found: dict[str, Any], periods_ms: np.ndarray, path: Path) -> None:
     """Periods, latencies, and memory over time."""
     figure = Figure(figsize=(13.0, 3.6), layout="constrained")
@@ -164,7 +173,7 @@ def draw(found: dict[str, Any], periods_ms: np.ndarray, path: Path) -> None:
     seconds = [r["s"] / 60 for r in found["over_time"]]
     right.plot(seconds, [r["rss_mb"] for r in found["over_time"]])
     right.set(xlabel="minutes", ylabel="resident memory of all processes, MB", title=f"grew by {found['rss_growth_mb']} MB")
-    right.set_ylim(bottom=0)
+    right.set_ylim(0.0, 1.2 * max(r["rss_mb"] for r in found["over_time"]))
     figure.savefig(path, dpi=110)
 
 
@@ -173,14 +182,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cell", default="twin_wire")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--out", type=Path, default=Path("runs/soak"), help="folder of the trial; what was there of an earlier soak is removed")
+    parser.add_argument("--out", type=Path, default=Path("runs/soak"), help="folder of the trial; an earlier soak's is removed")
     parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
     trial = options.out / "trial"
-    if trial.exists():
-        shutil.rmtree(trial)
+    if options.out.exists():
+        shutil.rmtree(options.out)
     demonstration, thing = wander(options.out, options.minutes)
-    load = os.getloadavg()[0]
+    load, before = os.getloadavg()[0], psutil.cpu_times()
     command = ["--demonstration", str(demonstration), "--object", str(thing), "--out", str(trial), "--cell", options.cell]
     process = subprocess.Popen([sys.executable, "-m", "dextrack", "track", *command], stdin=subprocess.DEVNULL)
     watch = Watch(process.pid)
@@ -188,19 +197,21 @@ def main() -> None:
         with contextlib.suppress(psutil.Error):
             watch.look()
         time.sleep(SAMPLE_S)
-    found = measure(trial, watch.rows)
+    found, after = measure(trial, watch.rows), psutil.cpu_times()
     content = {
         "command": "python tests/bench/soak.py " + " ".join(sys.argv[1:]),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.release(), "python": platform.python_version()},
         "load_before": round(load, 2),
+        # Of a virtual machine's cores: what the host gave to others meanwhile.
+        "stolen_share": round((after.steal - before.steal) / (sum(after) - sum(before)), 5),
         "dextrack": __version__,
         "cell": options.cell,
         "aims": AIMS,
         "limits": {"overruns_in_a_row_that_end_a_trial": next(f.default for f in dataclasses.fields(WatchLimits) if f.name == "overruns")},
         **found,
     }
-    write_json(options.result, content)
+    write_json(options.result, {**content, "earlier": earlier(options.result)})
     if found["minutes"]:
         draw(found, np.diff(read_trial(trial).target_times_ns) * 1e-6, options.result.with_suffix(".png"))
     print(json.dumps({k: v for k, v in found.items() if not isinstance(v, (dict, list))} | {"outcome": found["outcome"]}))

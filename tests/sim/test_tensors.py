@@ -43,6 +43,16 @@ def test_a_scene_without_an_object() -> None:
     backend.close()
 
 
+def test_worlds_are_reset_in_any_order() -> None:
+    backend = make_backend("mujoco", HAND, UPRIGHT, n_worlds=3, n_threads=1, table=False)
+    hand = np.tile(np.concatenate([[0.0, 0.0, 0.4, 0.0, 0.0, 0.0], HAND.rest]), (3, 1))
+    backend.reset(hand)
+    backend.reset(hand[:2] + np.array([[0.1], [0.2]]), worlds=np.array([2, 0]))
+    np.testing.assert_allclose(backend.state().hand[:, 0], [0.2, 0.0, 0.1])
+    np.testing.assert_allclose(backend.state().tips_w[0, 0, 0] - backend.state().tips_w[1, 0, 0], 0.2, atol=0.1)
+    backend.close()
+
+
 def test_an_unknown_backend_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="mujoco"):
         make_backend("bullet", HAND, UPRIGHT)

@@ -13,8 +13,11 @@ vary        worlds, friction_scale (W,), mass_scale (W,)
 close       worlds
 =========== ================================================================== ==================================================
 
-``worlds`` names what ``open`` made: a client whose worlds were given to another cannot move the other's. A state holds the arrays of
-``WorldState`` and ``bad_worlds``. An array is (dtype, shape, bytes). World frame, SI units, wxyz, columns of joints as ``HandSpec.joint_names``.
+Isaac Gym makes one simulation in a process. A server of it that is asked for another answers ``open`` with ``again``, and starts itself again at the
+same endpoint: the client comes back.
+
+``worlds`` names what ``open`` made: a client whose worlds were given to another cannot move the other's. A state holds the arrays of ``WorldState`` and
+``bad_worlds``. An array is (dtype, shape, bytes). World frame, SI units, wxyz, columns of joints as ``HandSpec.joint_names``.
 """
 
 from __future__ import annotations

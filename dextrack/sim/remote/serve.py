@@ -58,6 +58,10 @@ def serve(arguments: List[str]) -> None:
         server.run(lambda: bool(stopped))
     finally:
         server.close()
+    if server.again and not stopped:
+        # The same process to whoever started it, at the same endpoint; the last --bind counts.
+        module = [sys.executable, "-m", "dextrack.sim.remote.serve"]
+        os.execv(sys.executable, [*module, *arguments, "--bind", server.endpoint])
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

@@ -24,6 +24,8 @@ from dextrack.sim.physics import Physics
 from dextrack.sim.remote.keys import CLIENTS, on_this_machine, server_keys
 from dextrack.sim.remote.protocol import MOST_WORLDS, PROTOCOL, differences, hand_facts, pack, unpack, unpack_object
 
+ONCE = ("isaacgym",)
+"""Backends that a process can make once."""
 SILENT_S = 5.0
 """A client that asked for nothing for this long may be followed by another."""
 RESET_ARRAYS = ("hand", "object_position_w", "object_quaternion_w", "worlds", "hand_velocity", "targets", "object_velocity_w")
@@ -53,6 +55,10 @@ class SimServer:
         self._name, self._options = name, options
         self._session = uuid.uuid4().hex
         self._backend: Optional[Backend] = None
+        self._spent = False
+        """A backend that can be made once in a process was made."""
+        self.again = False
+        """``run`` ended because a new process has to go on."""
         self._worlds, self._client, self._heard = "", "", 0.0
         self._answers: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = {
             "hello": self._hello,
@@ -66,7 +72,8 @@ class SimServer:
         self._context = zmq.Context()
         self._authenticator: Optional[zmq.auth.thread.ThreadAuthenticator] = None
         self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.linger = 0
+        # The answer that sends a client to the next process still has to leave.
+        self._socket.linger = 500
         self._socket.maxmsgsize = PROTOCOL.largest_message
         try:
             if keys is not None:
@@ -82,8 +89,8 @@ class SimServer:
         """Where it listens, for example ``tcp://127.0.0.1:40123``."""
 
     def run(self, should_stop: Callable[[], bool]) -> None:
-        """Answer requests until ``should_stop()``, which is asked ten times a second."""
-        while not should_stop():
+        """Answer requests until ``should_stop()``, which is asked ten times a second, or until a new process has to go on (``again``)."""
+        while not (self.again or should_stop()):
             if not self._socket.poll(100):
                 continue
             client, *rest = self._socket.recv_multipart()
@@ -104,7 +111,7 @@ class SimServer:
         if not self._context.closed:
             if self._authenticator is not None:
                 self._authenticator.stop()
-            self._socket.close(linger=0)
+            self._socket.close()
             self._context.term()
 
     def _require(self, keys: Path) -> None:
@@ -137,9 +144,13 @@ class SimServer:
         n_worlds = int(request["n_worlds"])
         if not 0 < n_worlds <= MOST_WORLDS:
             raise InputError("n_worlds: %d is not in [1, %d]." % (n_worlds, MOST_WORLDS), remedy="ask for fewer worlds.")
+        if self._spent:
+            self.again = True
+            return {"again": True}
         if self._backend is not None:
             self._backend.close()
             self._backend = None
+        self._spent = self._name in ONCE
         base, obj = unpack(request["base_quaternion"], "base_quaternion"), unpack_object(request["object"])
         options = {"physics": Physics(**request["physics"]), "n_worlds": n_worlds, "table": bool(request["table"])}
         self._backend = make_backend(self._name, hand, base, obj, **options, **self._options)

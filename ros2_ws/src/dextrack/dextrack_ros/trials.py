@@ -102,7 +102,7 @@ def _run(options: Run, console: Console) -> int:
     asks = not options.yes and sys.stdin.isatty()
     left = list(session.left())
     for i, (task, number) in enumerate(left):
-        console.print(f"[bold]{escape(task)}, attempt {number} of {session.attempts}[/bold]  ({i + 1} of {len(left)} left)")
+        console.print(f"[bold]{escape(task)}, attempt {number} of {session.attempts}[/bold]  ({i + 1} of {len(left)})")
         if asks and not _ready(console, task):
             console.print("stopped; the same command goes on from here")
             return EXIT_INTERRUPTED
