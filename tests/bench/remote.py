@@ -1,7 +1,7 @@
 """What a served backend costs: the round trip of one hand's step to another process on loopback, against the same step in this one.
 
-One world, the hand alone, as the shadow simulator has it; local and remote steps are taken in turn. A server of another Python needs its own
-interpreter with numpy, scipy, pyzmq, msgpack and typing-extensions, and PYTHONPATH: give it with --server.
+One world, the hand alone, as the shadow simulator has it; local and remote steps are taken in turn. `link` is a request that needs no engine. A server of
+another Python needs its own interpreter, with the packages of docker/isaacgym/requirements.txt, and PYTHONPATH: give it with --server.
 
     python tests/bench/remote.py [--steps 5000] [--server PYTHON=BACKEND ...] [--server-path PYTHONPATH]
 
@@ -52,14 +52,28 @@ def measure(server: str, path: str, steps: int) -> dict[str, Any]:
                 began = time.perf_counter()
                 simulator.step(target)
                 took[n, k] = 1e3 * (time.perf_counter() - began)
-        python_version = far._worlds._link.hello["python"]  # type: ignore[attr-defined]
+        link = far._worlds._link  # type: ignore[attr-defined]
+        python_version = link.hello["python"]
+        asked = np.zeros(steps)
+        for n in range(steps):
+            began = time.perf_counter()
+            link.call("hello")
+            asked[n] = 1e3 * (time.perf_counter() - began)
         near.close()
         far.close()
     finally:
         process.terminate()
         process.wait()
     local, remote = took[SETTLE:].T
-    row = {"server_python": python_version, "backend": backend, "steps": steps, "local_mujoco_median_ms": float(np.median(local))}
+    engine = backend + (" (stand-in)" if backend == "isaacgym" and "isaacgym_stand_in" in path else "")
+    row = {
+        "server_python": python_version,
+        "backend": engine,
+        "steps": steps,
+        "link_median_ms": float(np.median(asked)),
+        "local_mujoco_median_ms": float(np.median(local)),
+    }
+    row["link_p99_ms"] = float(np.quantile(asked, 0.99))
     row |= {"median_ms": float(np.median(remote)), "p99_ms": float(np.quantile(remote, 0.99)), "max_ms": float(remote.max())}
     return {**row, "within_aims": all(row[name] <= aim for name, aim in AIMS.items())}
 
@@ -76,7 +90,7 @@ def main() -> None:
         rows.append(measure(server, given.server_path, given.steps))
         line = "{server_python} {backend}: median {median_ms:.2f} ms, p99 {p99_ms:.2f}, worst {max_ms:.1f}; mujoco in this process {local_mujoco_median_ms:.2f}"
         print(line.format(**rows[-1]))
-    command = " ".join(["python tests/bench/remote.py", *(a.replace(os.path.expanduser("~"), "~") for a in sys.argv[1:])])
+    command = " ".join(["python tests/bench/remote.py", *(a.replace(os.getcwd(), ".").replace(os.path.expanduser("~"), "~") for a in sys.argv[1:])])
     date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     write_json(RESULT, {"command": command, "date": date, "machine": backends.machine(), "load_1min": round(load, 2), "aims": AIMS, "results": rows})
 
