@@ -65,8 +65,8 @@ class ShadowSimulator:
         self.period = period
         self._lower, self._upper = hand.limits()
         self._ready = False
-        self.lost = False
-        """The backend failed; ``reset`` may find it again."""
+        self.lost = ""
+        """Why the backend is lost; empty: it is not. ``reset`` may find it again."""
 
     def reset(self, theta: ArrayLike, velocity: ArrayLike | None = None) -> None:
         """Put the hand at ``theta`` (22,) with ``velocity`` (22,), zero by default. A remote backend that was lost is connected again.
@@ -131,7 +131,8 @@ class ShadowSimulator:
 
     def _require_ready(self, what: str) -> None:
         if self.lost:
-            raise DriverError("shadow simulator: its backend was lost.", remedy="hold; the run can begin again when the backend answers.")
+            what = f"shadow simulator: its backend was lost: {self.lost}"
+            raise DriverError(what, remedy="hold; the run can begin again when the backend answers.")
         if not self._ready:
             raise InputError(f"shadow simulator: {what} before reset.", remedy="reset it to the measured hand state when the run begins.")
 
@@ -140,7 +141,7 @@ class ShadowSimulator:
         """What a remote backend refuses or leaves unanswered loses it; what comes through finds it again."""
         try:
             yield
-        except (DriverError, RefusedError):
-            self._ready, self.lost = False, True
+        except (DriverError, RefusedError) as error:
+            self._ready, self.lost = False, error.what
             raise
-        self.lost = False
+        self.lost = ""

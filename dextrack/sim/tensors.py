@@ -100,15 +100,23 @@ class HostTensors:
 
     def tensors(self) -> WorldTensors:
         """See ``TensorBackend.tensors``."""
-        state = self._backend.state()
+        s, lent = self._backend.state(), torch.from_numpy
         # Views of an engine's memory stay views; what the engine computed is a new array.
-        return WorldTensors(**{f.name: torch.from_numpy(np.asarray(getattr(state, f.name))) for f in dataclasses.fields(WorldTensors)})
+        return WorldTensors(
+            lent(s.hand),
+            lent(s.hand_velocity),
+            lent(s.object_position_w),
+            lent(s.object_quaternion_w),
+            lent(s.object_linear_velocity_w),
+            lent(s.object_angular_velocity_w),
+            lent(s.tips_w),
+        )
 
     def bad_mask(self) -> Tensor:
         """See ``TensorBackend.bad_mask``."""
-        mask = torch.zeros(self.n_worlds, dtype=torch.bool)
-        mask[torch.from_numpy(self._backend.bad_worlds())] = True
-        return mask
+        mask = np.zeros(self.n_worlds, dtype=bool)
+        mask[self._backend.bad_worlds()] = True
+        return torch.from_numpy(mask)
 
 
 def on_tensors(backend: Backend) -> TensorBackend:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dextrack_deploy.shadow import ShadowSimulator
 
-from dextrack.errors import InputError
+from dextrack.errors import DriverError, InputError
 from dextrack.hands import load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.rotations import from_hinges, multiply
@@ -152,3 +152,29 @@ def test_a_step_takes_less_than_a_millisecond() -> None:
         shadow.step(target)
         times.append(time.perf_counter() - begin)
     assert np.median(times) < 1e-3, f"median {1e3 * np.median(times):.2f} ms"
+
+
+def test_a_lost_backend_is_lost_for_the_same_reason_until_it_answers() -> None:
+    shadow = ShadowSimulator(HAND, BASE)
+    shadow.reset(start())
+    step = shadow._worlds.step
+
+    def fail(targets: np.ndarray) -> None:
+        raise DriverError("server: its process ended.", remedy="start it again.")
+
+    shadow._worlds.step = fail  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(DriverError, match="its process ended"):
+            shadow.step(start())
+    assert shadow.lost == "server: its process ended."
+    shadow._worlds.step = step  # type: ignore[method-assign]
+    with pytest.raises(DriverError, match="its process ended"):
+        shadow.resynchronise(start())
+    shadow.reset(start())
+    assert not shadow.lost
+    shadow.step(start())
+    moved = start()
+    moved[0] += 0.01
+    shadow.resynchronise(moved)
+    np.testing.assert_allclose(shadow.state()[0], moved)
+    shadow.close()
