@@ -16,23 +16,22 @@ What the tensor API asks, and how it is met here:
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from dextrack import rotations_torch
 from dextrack.hands.spec import HandSpec
 from dextrack.objects.spec import ObjectSpec
-from dextrack.sim.backend import Floats, Ints, WorldState
+from dextrack.sim.backend import Floats
 from dextrack.sim.isaacgym_scene import GymScene, shape_friction
 from dextrack.sim.physics import Physics
-from dextrack.sim.tensors import WorldTensors
+from dextrack.sim.tensors import NumpyCalls, WorldTensors
 from dextrack.sim.urdf_kinematics import TipKinematics
 
 
-class IsaacGymWorlds:
+class IsaacGymWorlds(NumpyCalls):
     """``TensorBackend`` over Isaac Gym, in float32. See ``dextrack.sim.backend.Backend`` and ``dextrack.sim.tensors.TensorBackend`` for the contract."""
 
     def __init__(
@@ -82,7 +81,7 @@ class IsaacGymWorlds:
         if self._centre is not None and object_position_w is not None and object_quaternion_w is not None:
             rows = self._objects[ids]
             quaternion = self._own(object_quaternion_w)
-            arm = _rotate(quaternion, self._centre)
+            arm = rotations_torch.rotate(quaternion, self._centre.expand(len(quaternion), 3))
             self._root[rows, :3] = self._own(object_position_w) + arm + self._origin[ids]
             self._root[rows, 3:7] = quaternion[:, [1, 2, 3, 0]]
             self._root[rows, 7:] = 0.0
@@ -145,7 +144,7 @@ class IsaacGymWorlds:
             return WorldTensors(hand, hand_velocity, none, none, none, none, tips)
         root = self._root[self._objects]
         quaternion, angular = root[:, [6, 3, 4, 5]], root[:, 10:]
-        arm = _rotate(quaternion, self._centre)
+        arm = rotations_torch.rotate(quaternion, self._centre.expand(len(quaternion), 3))
         return WorldTensors(
             hand=hand,
             hand_velocity=hand_velocity,
@@ -159,33 +158,6 @@ class IsaacGymWorlds:
     def bad_mask(self) -> Tensor:
         """See ``TensorBackend.bad_mask``."""
         return self._bad.clone()
-
-    def reset(
-        self,
-        hand: Floats,
-        object_position_w: Optional[Floats] = None,
-        object_quaternion_w: Optional[Floats] = None,
-        worlds: Optional[Ints] = None,
-        hand_velocity: Optional[Floats] = None,
-        targets: Optional[Floats] = None,
-        object_velocity_w: Optional[Floats] = None,
-    ) -> None:
-        """See ``Backend.reset``."""
-        given: Tuple[Any, ...] = (object_position_w, object_quaternion_w, worlds, hand_velocity, targets, object_velocity_w)
-        self.reset_tensors(torch.as_tensor(hand), *(None if array is None else torch.as_tensor(array) for array in given))
-
-    def step(self, targets: Floats) -> None:
-        """See ``Backend.step``."""
-        self.step_tensors(torch.as_tensor(targets))
-
-    def state(self) -> WorldState:
-        """See ``Backend.state``."""
-        tensors = self.tensors()
-        return WorldState(**{f.name: getattr(tensors, f.name).double().cpu().numpy() for f in dataclasses.fields(WorldTensors)})
-
-    def bad_worlds(self) -> Ints:
-        """See ``Backend.bad_worlds``."""
-        return np.flatnonzero(self._bad.cpu().numpy())
 
     def vary(self, friction_scale: Floats, mass_scale: Floats) -> None:
         """See ``Backend.vary``; world by world through the host, so slow where there are thousands. Friction is halved at most."""
@@ -213,10 +185,3 @@ class IsaacGymWorlds:
         """Whether each world's state is finite, (W,)."""
         finite = torch.isfinite(self._joints).all(dim=2).all(dim=1)
         return finite if self._centre is None else finite & torch.isfinite(self._root[self._objects]).all(dim=1)
-
-
-def _rotate(quaternion: Tensor, vector: Tensor) -> Tensor:
-    """``vector`` (3,) rotated by unit quaternions (n, 4) wxyz, (n, 3)."""
-    w, u = quaternion[:, :1], quaternion[:, 1:]
-    twice = 2.0 * torch.cross(u, vector.expand_as(u), dim=1)
-    return vector + w * twice + torch.cross(u, twice, dim=1)

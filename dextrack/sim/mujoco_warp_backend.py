@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dextrack import rotations_torch
 from dextrack.errors import InputError, SimulationError
 from dextrack.hands.spec import HandSpec
 from dextrack.objects.spec import ObjectSpec
-from dextrack.sim.backend import Floats, Ints, WorldState
+from dextrack.sim.backend import Floats, WorldState
 from dextrack.sim.physics import Physics
 from dextrack.sim.scene import build_scene
-from dextrack.sim.tensors import WorldTensors
+from dextrack.sim.tensors import NumpyCalls, WorldTensors
 
 if TYPE_CHECKING:
     from dextrack.sim.warp_engine import WarpEngine
@@ -32,7 +33,7 @@ CHECK_EVERY = 30
 """Steps on a GPU between looks at the counts of contacts and constraints, half a second of the worlds' time: a look waits for the GPU."""
 
 
-class MujocoWarpBackend:
+class MujocoWarpBackend(NumpyCalls):
     """TensorBackend over ``WarpEngine``. See ``dextrack.sim.tensors.TensorBackend`` for the contract.
 
     Where contacts or constraints were dropped, ``state`` and ``close`` raise SimulationError, and so does ``step_tensors``: on the CPU at once, on a GPU within
@@ -92,7 +93,7 @@ class MujocoWarpBackend:
             qpos[:, k : k + 3], qpos[:, k + 3 : k + 7] = object_position_w.to(qpos), quaternion
             if object_velocity_w is not None:
                 velocity = object_velocity_w.to(qvel)
-                qvel[:, d : d + 3], qvel[:, d + 3 : d + 6] = velocity[:, :3], _rotate(quaternion, velocity[:, 3:], -1.0)
+                qvel[:, d : d + 3], qvel[:, d + 3 : d + 6] = velocity[:, :3], rotations_torch.rotate(rotations_torch.conjugate(quaternion), velocity[:, 3:])
         self._qpos[ids], self._qvel[ids], self._ctrl[ids] = qpos, qvel, (hand if targets is None else targets).to(qpos)
         self._warmstart[ids], self._time[ids], self._bad[ids] = 0.0, 0.0, False
         self._engine.settle()
@@ -114,35 +115,17 @@ class MujocoWarpBackend:
             return WorldTensors(hand, hand_velocity, none, none, none, none, tips)
         quaternion = self._qpos[:, k + 3 : k + 7]
         # As MuJoCo, the engine keeps the angular velocity of a free joint in the body's frame.
-        angular = _rotate(quaternion, self._qvel[:, d + 3 : d + 6], 1.0)
+        angular = rotations_torch.rotate(quaternion, self._qvel[:, d + 3 : d + 6])
         return WorldTensors(hand, hand_velocity, self._qpos[:, k : k + 3], quaternion, self._qvel[:, d : d + 3], angular, tips)
 
     def bad_mask(self) -> Tensor:
         """See ``TensorBackend.bad_mask``."""
         return self._bad.clone()
 
-    def reset(
-        self,
-        hand: Floats,
-        object_position_w: Optional[Floats] = None,
-        object_quaternion_w: Optional[Floats] = None,
-        worlds: Optional[Ints] = None,
-        hand_velocity: Optional[Floats] = None,
-        targets: Optional[Floats] = None,
-        object_velocity_w: Optional[Floats] = None,
-    ) -> None:
-        """See ``Backend.reset``."""
-        given = (object_position_w, object_quaternion_w, worlds, hand_velocity, targets, object_velocity_w)
-        self.reset_tensors(torch.as_tensor(hand), *(None if array is None else torch.as_tensor(array) for array in given))
-
-    def step(self, targets: Floats) -> None:
-        """See ``Backend.step``."""
-        self.step_tensors(torch.as_tensor(targets))
-
     def state(self) -> WorldState:
         """See ``Backend.state``; arrays in double precision."""
         self._check_rooms()
-        return WorldState(**{name: value.double().cpu().numpy() for name, value in vars(self.tensors()).items()})
+        return super().state()
 
     def vary(self, friction_scale: Floats, mass_scale: Floats) -> None:
         """See ``Backend.vary``; what the solver derives from mass is scaled with it, which for a free body is exact."""
@@ -156,10 +139,6 @@ class MujocoWarpBackend:
         self._subtree[:, 0] = float(model.body_subtreemass[0]) + float(model.body_mass[body]) * (mass - 1.0)
         self._body_weight[:, body] = self._body_weight.new_tensor(model.body_invweight0[body]) / mass[:, None]
         self._dof_weight[:, d : d + 6] = self._dof_weight.new_tensor(model.dof_invweight0[d : d + 6]) / mass[:, None]
-
-    def bad_worlds(self) -> Ints:
-        """See ``Backend.bad_worlds``."""
-        return np.flatnonzero(self._bad.cpu().numpy())
 
     def _check_rooms(self) -> None:
         """Raise SimulationError where contacts or constraints were dropped."""
@@ -189,14 +168,6 @@ class MujocoWarpBackend:
         finally:
             self._engine.close()
             vars(self).clear()
-
-
-def _rotate(quaternion: Tensor, vector: Tensor, way: float) -> Tensor:
-    """``vector`` (W, 3) rotated by ``quaternion`` (W, 4), wxyz, or, with ``way`` -1, by its inverse."""
-    axis = way * quaternion[:, 1:]
-    twice = 2.0 * torch.linalg.cross(axis, vector)
-    rotated: Tensor = vector + quaternion[:, :1] * twice + torch.linalg.cross(axis, twice)
-    return rotated
 
 
 def make_mujoco_warp(

@@ -7,14 +7,14 @@ An engine on a GPU offers ``TensorBackend`` itself, and nothing goes through the
 from __future__ import annotations
 
 import dataclasses
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable
 
-from dextrack.sim.backend import Backend
+from dextrack.sim.backend import Backend, Floats, Ints, WorldState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +64,41 @@ class TensorBackend(Backend, Protocol):
 
     def bad_mask(self) -> Tensor:
         """``Backend.bad_worlds`` as flags (W,), bool."""
+
+
+class NumpyCalls:
+    """The calls of a ``Backend`` for a class that has those of a ``TensorBackend``; arrays go to its device, and come back in double precision."""
+
+    reset_tensors: Callable[..., None]
+    step_tensors: Callable[[Tensor], None]
+    tensors: Callable[[], WorldTensors]
+    bad_mask: Callable[[], Tensor]
+
+    def reset(
+        self,
+        hand: Floats,
+        object_position_w: Optional[Floats] = None,
+        object_quaternion_w: Optional[Floats] = None,
+        worlds: Optional[Ints] = None,
+        hand_velocity: Optional[Floats] = None,
+        targets: Optional[Floats] = None,
+        object_velocity_w: Optional[Floats] = None,
+    ) -> None:
+        """See ``Backend.reset``."""
+        given = (object_position_w, object_quaternion_w, worlds, hand_velocity, targets, object_velocity_w)
+        self.reset_tensors(torch.as_tensor(hand), *(None if array is None else torch.as_tensor(array) for array in given))
+
+    def step(self, targets: Floats) -> None:
+        """See ``Backend.step``."""
+        self.step_tensors(torch.as_tensor(targets))
+
+    def state(self) -> WorldState:
+        """See ``Backend.state``."""
+        return WorldState(**{name: value.double().cpu().numpy() for name, value in vars(self.tensors()).items()})
+
+    def bad_worlds(self) -> Ints:
+        """See ``Backend.bad_worlds``."""
+        return np.flatnonzero(self.bad_mask().cpu().numpy())
 
 
 class HostTensors:

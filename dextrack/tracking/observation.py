@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dextrack.tracking import rotations_torch
+from dextrack import rotations_torch
 from dextrack.tracking.config import ObservationConfig
 
 

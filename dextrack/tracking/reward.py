@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from dextrack.tracking import rotations_torch
+from dextrack import rotations_torch
 from dextrack.tracking.config import RewardConfig
 
 NEAR_PALM = 0.12

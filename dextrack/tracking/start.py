@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dextrack import rotations
+from dextrack import rotations, rotations_torch
 from dextrack.errors import InputError
 from dextrack.hands import HandSpec
-from dextrack.tracking import action, rotations_torch
+from dextrack.tracking import action
 from dextrack.tracking.config import TrackingConfig
 from dextrack.tracking.task import Expert, TrackingTask
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dextrack import rotations
-from dextrack.tracking import rotations_torch
+from dextrack import rotations, rotations_torch
 
 RNG = np.random.default_rng(0)
 A, B = rotations.normalise(RNG.normal(size=(2, 7, 5, 4)))

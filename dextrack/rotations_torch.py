@@ -7,12 +7,13 @@ therefore one outer product and one matrix product with a constant table of sign
 from __future__ import annotations
 
 import functools
+from typing import Dict, List
 
 import torch
 from torch import Tensor
 
 
-def _table(entries: dict[int, str], columns: int) -> list[list[float]]:
+def _table(entries: Dict[int, str], columns: int) -> List[List[float]]:
     """Rows (i, j) of the outer product of wxyz with wxyz, columns of the result; ``entries`` maps a column to terms like ``+ww -xx``."""
     rows = [[0.0] * columns for _ in range(16)]
     for column, terms in entries.items():
@@ -38,7 +39,7 @@ _MATRIX = _table(
 _TABLES = {"product": _PRODUCT, "left": _RELATIVE_LEFT, "right": _RELATIVE_RIGHT, "matrix": _MATRIX}
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _constant(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(_TABLES[name], dtype=dtype, device=device)
 
