@@ -23,7 +23,6 @@ from dextrack_ros.processes import Processes
 
 from dextrack.errors import RefusedError
 
-SPEED = 1.0
 INTO_THE_RUN_S = 2.0
 
 
@@ -59,7 +58,7 @@ def conduct(demonstration: Path, thing: Path, out: Path, server: Server) -> dict
     began = time.monotonic()
     out.mkdir(parents=True)
     with TrialFolder(out).locked() as folder:
-        request = TrialRequest(demonstration, object=str(thing), backend="remote", backend_address=server.endpoint, speed=SPEED)
+        request = TrialRequest(demonstration, object=str(thing), backend="remote", backend_address=server.endpoint)
         prepared = prepare(request, folder)
         dds.keep_on_loopback()
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)

@@ -59,9 +59,12 @@ def serve(arguments: List[str]) -> None:
     finally:
         server.close()
     if server.again and not stopped:
-        # The same process to whoever started it, at the same endpoint; the last --bind counts.
-        module = [sys.executable, "-m", "dextrack.sim.remote.serve"]
-        os.execv(sys.executable, [*module, *arguments, "--bind", server.endpoint])
+        # The same process to whoever started it, at the same endpoint.
+        command = [sys.executable, "-m", "dextrack.sim.remote.serve", "--backend", given.backend, "--bind", server.endpoint]
+        command += [] if given.keys is None else ["--keys", str(given.keys)]
+        for pair in given.option:
+            command += ["--option", "%s=%r" % pair]
+        os.execv(sys.executable, command)
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

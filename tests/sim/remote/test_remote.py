@@ -105,7 +105,7 @@ def test_another_version_is_refused(serve) -> None:
         LinkClient(Protocol(PROTOCOL.name, PROTOCOL.version + 1, PROTOCOL.peer, 1 << 20), server.endpoint, 1.0, 5.0)
 
 
-def test_one_client_at_a_time(serve, monkeypatch) -> None:
+def test_one_client_at_a_time(serve) -> None:
     server = serve("--backend", "mujoco")
     first = make_remote(HAND, UPRIGHT, address=server.endpoint)
     first.reset(hands(1))

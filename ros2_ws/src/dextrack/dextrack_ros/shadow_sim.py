@@ -35,6 +35,8 @@ class ShadowSimNode(CellNode):
         self._measured: JointState | None = None
         self._steps = 0
         """Steps of this run; 0: the next target begins one."""
+        self._steps_between = 0
+        """Steps between two resynchronisations; 0: there are none."""
         self._finder = ThreadPoolExecutor(max_workers=1)
         self._search: Future[None] | None = None
         # Needed at the first target of a run, and where the simulator is put to the measured hand.
