@@ -79,21 +79,22 @@ def test_a_joint_that_does_not_move_is_refused_and_the_hand_is_let_go() -> None:
         hand.close()
 
 
-def test_ctrl_c_leads_the_hand_back_and_lets_it_go(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_leads_the_hand_back_and_lets_it_go_and_so_does_the_end_of_a_terminal(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     monkeypatch.setattr(bench, "SLOW_RAD_S", 2.0)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with rehearsal.simulated(rehearsal.made_up(HAND, 1)) as peer:
         hand = LeapHand(peer.pty, watchdog_s=2.5)
         with pytest.raises(KeyboardInterrupt), Bench(hand) as taken:
             taken.go(REST + 0.5 * np.eye(16)[6])
             assert taken.read().position[6] > REST[6] + 0.2
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
             for _ in range(100_000):
                 taken.read()
         assert torque(peer) == [0, 0, 0]
         assert abs(hand.read().position[6] - REST[6]) < 0.1
         hand.close()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_a_motor_that_falls_silent_is_named() -> None:

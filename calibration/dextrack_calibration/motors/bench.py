@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from types import FrameType, TracebackType
+from typing import Any
 
 import numpy as np
 from dextrack_deploy.drivers.leap import LeapHand
@@ -28,14 +29,15 @@ class Bench:
     """A context manager. However it ends, the hand is led slowly back to where it was found and then let go, without torque.
 
     Ctrl-C is heard between two exchanges with the motors and never within one: the bus would stay occupied by what was broken off, and torque on.
-    The way back hears it too: a second Ctrl-C lets the hand go where it is.
+    The way back hears it too: a second Ctrl-C lets the hand go where it is. A terminal that is closed, and a polite kill, count as Ctrl-C: a process
+    that simply ended would leave the motors with torque.
     """
 
     def __init__(self, hand: LeapHand) -> None:
         """Take ``hand``, which holds where it is."""
         self._hand = hand
         self._asked = threading.Event()
-        self._before: object = None
+        self._before: dict[signal.Signals, Any] = {}
         self.found: Floats = hand.read().position
         """Joint positions that the hand was found in (n,), rad."""
 
@@ -49,7 +51,7 @@ class Bench:
         """Hear Ctrl-C from now on."""
         # Only the main thread gets signals, and may say what becomes of them.
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -62,8 +64,8 @@ class Bench:
             try:
                 self._hand.set_power("off")
             finally:
-                if self._before is not None:
-                    signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
+                for number, before in self._before.items():
+                    signal.signal(number, before)
 
     @property
     def clamped(self) -> tuple[str, ...]:

@@ -48,6 +48,8 @@ class Response:
     """Where the joint was before, rad."""
     onset: float
     """Within which it is known when the target was sent, s."""
+    attempts: int = 1
+    """How often the step was made until nothing kept the program from sampling it."""
 
     @property
     def timely(self) -> bool:
@@ -65,10 +67,10 @@ def excite(bench: Bench, plan: Plan) -> list[Response]:
     """
     pose, out = plan.pose.copy(), []
     for move in plan.moves:
-        for _ in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             pose[plan.index] = move.start
             bench.go(pose)
-            response = _step(bench, plan, pose, move)
+            response = dataclasses.replace(_step(bench, plan, pose, move), attempts=attempt)
             if response.timely:
                 break
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import mujoco
@@ -44,6 +45,7 @@ class Finger:
         self._joint = joint
         self._model = model = spec.compile()
         self._data = mujoco.MjData(model)
+        self._threads = [mujoco.MjData(model) for _ in range(os.cpu_count() or 1)]
         self._actuator = model.actuator(joint).id
         self._dof, self._qpos = int(model.joint(joint).dofadr[0]), int(model.joint(joint).qposadr[0])
         self._targets = np.array([targets[model.actuator(a).name] for a in range(model.nu)])
@@ -78,7 +80,7 @@ class Finger:
             control[row, :, : model.nu] = self._targets
             control[row, :settle, a], control[row, settle:, a] = move.start, move.target
         control[:, :, model.nu + self._dof] = load
-        states, _ = rollout.rollout(model, self._data, initial, control, control_spec=_CONTROL)
+        states, _ = rollout.rollout(model, self._threads[: len(moves)], initial, control, control_spec=_CONTROL)
         # The full physics begins with the time. A state is that after its step.
         position = np.asarray(states[:, settle - 1 :, 1 + self._qpos], dtype=np.float64)
         return TIMESTEP_S * np.arange(steps - settle + 1, dtype=np.float64), position

@@ -78,11 +78,16 @@ class _Problem:
         self._rests = [float(np.mean(rests[m])) for m in self._moves]
         self._row = [self._moves.index(r.move) for r in responses]
         self.weights: list[Floats] = [1.0 / (READING_RAD * np.sqrt(_repeats(r.position))) for r in responses]
+        self._last: tuple[bytes, tuple[Floats, Floats]] | None = None
 
     def simulated(self, x: Floats) -> list[tuple[Floats, Floats]]:
         """For each response: (time since the target was sent, position), finely sampled."""
         motor, load = values(x)
-        time, position = self._finger.respond(motor, load, self._moves, self._rests, HOLD_S + 0.05)
+        # The search asks about a point several times over, and the delay only shifts the time.
+        key = np.delete(x, NAMES.index("delay")).tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._finger.respond(motor, load, self._moves, self._rests, HOLD_S + 0.05)
+        time, position = self._last[1]
         return [(time + motor.delay, position[row]) for row in self._row]
 
     def misfit(self, x: Floats) -> list[Floats]:
@@ -103,7 +108,9 @@ class _Problem:
     def jacobian(self, x: Floats) -> Floats:
         """Derivatives of the residuals, (residuals, 6): by differences wide enough that physics steps and its solver's tolerance do not show in them."""
         here = self(x)
-        return np.stack([(self(x + step) - here) / step.sum() for step in np.diag(STEP)], axis=1)
+        # The delay first: it needs no further simulation.
+        columns = {n: (self(x + step) - here) / step.sum() for n, step in sorted(enumerate(np.diag(STEP)), key=lambda one: one[0] != NAMES.index("delay"))}
+        return np.stack([columns[n] for n in range(len(x))], axis=1)
 
     def weigh(self, x: Floats) -> None:
         """Let samples count by their reading's error and, where the joint is fast, by their clock's."""

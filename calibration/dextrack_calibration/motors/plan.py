@@ -51,6 +51,11 @@ class Plan:
     moves: tuple[Move, ...]
     """Each begins where the one before ended, or is led to slowly."""
 
+    @property
+    def way(self) -> float:
+        """How far the joint is led slowly between its steps, rad."""
+        return sum(abs(then.start - now.target) for now, then in zip(self.moves, self.moves[1:], strict=False))
+
 
 class Planner:
     """Makes plans for the joints of ``hand``."""

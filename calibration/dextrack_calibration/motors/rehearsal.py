@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dextrack_deploy.cell.motors import Motors, MotorValues
@@ -30,13 +33,22 @@ def made_up(hand: HandSpec, seed: int) -> Motors:
     return Motors(hand.name, joints)
 
 
+def digest(motors: Motors) -> str:
+    """SHA-256 of the values of ``motors``, hexadecimal."""
+    return hashlib.sha256(json.dumps(_values(motors), sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def _values(motors: Motors) -> dict[str, Any]:
+    """``motors`` as their file holds them."""
+    fields = [f.name for f in dataclasses.fields(MotorValues)]
+    return {"hand": motors.hand, "joints": {name: {field: getattr(m, field) for field in fields} for name, m in motors.joints.items()}}
+
+
 @contextlib.contextmanager
 def simulated(motors: Motors) -> Iterator[PeerProcess]:
     """A running bus peer whose joints ``motors`` move; raises DriverError when it does not start."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "motors.json"
-        fields = ("kp", "kv", "effort", "delay", "friction")
-        joints = {name: {field: getattr(m, field) for field in fields} for name, m in motors.joints.items()}
-        path.write_text(json.dumps({"hand": motors.hand, "joints": joints}), encoding="utf-8")
+        path.write_text(json.dumps(_values(motors)), encoding="utf-8")
         with PeerProcess(["--alone", "--hand", motors.hand, "--motors-file", str(path)]) as peer:
             yield peer
