@@ -25,6 +25,8 @@ from dextrack.hands.spec import load_hand
 from dextrack.hands.xml_text import indent, numbers
 from dextrack.rotations import rotate, to_matrix
 
+ARMS = ("fr3", "panda")
+"""Arms whose models are shipped."""
 VISUAL_GROUP = 3
 """Geoms of this group and above are for collision only; MuJoCo's viewer hides them too."""
 
@@ -181,9 +183,11 @@ def hand_limits(name: str) -> Dict[str, Limits]:
 
 
 def exports() -> Dict[Path, str]:
-    """Every committed URDF, of the arm and of the shipped hands: its path, and the text that it ought to hold."""
-    arm = path("models", "fr3", "fr3.xml")
-    out = {arm.with_suffix(".urdf"): export_urdf(arm, arm_limits(arm))}
+    """Every committed URDF, of the arms and of the shipped hands: its path, and the text that it ought to hold."""
+    out = {}
+    for name in ARMS:
+        arm = path("models", name, name + ".xml")
+        out[arm.with_suffix(".urdf")] = export_urdf(arm, arm_limits(arm))
     for name in HANDS:
         mjcf = load_hand(name).mjcf
         out[mjcf.with_suffix(".urdf")] = export_urdf(mjcf, hand_limits(name))

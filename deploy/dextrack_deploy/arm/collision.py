@@ -29,7 +29,7 @@ class CellCollisions:
         self._data = mujoco.MjData(self._model)
         self._arm = [self._model.joint(n).qposadr[0] for n in arm.joint_names]
         self._fingers = [self._model.joint(n).qposadr[0] for n in hand.finger_joints]
-        self._base = {self._model.body(b).id for b in (arm.base_body, "fr3_link1")}
+        self._base = {self._model.body(b).id for b in (arm.base_body, arm.shoulder_body)}
         self._hand = {b for b in range(self._model.nbody) if self._below(b, self._model.body(hand.palm_body).id)}
         self._hand_and_table = hand_and_table
 

@@ -88,7 +88,8 @@ def braking(arm: ArmSpec, margin: float, velocity: Floats) -> Floats:
     The ratio (s - offset)^2 / (2 d) is least at s = slope beyond / offset, or where the arm allows ``velocity`` if that comes before.
     """
     beyond = margin + np.minimum(arm.stop_upper - arm.upper, arm.lower - arm.stop_lower)
-    s = np.minimum(arm.velocity_slope * beyond / arm.velocity_offset, velocity + arm.velocity_offset)
+    # An arm without an offset touches what it allows at its full velocity first.
+    s = np.minimum(arm.velocity_slope * beyond / np.maximum(arm.velocity_offset, 1e-12), velocity + arm.velocity_offset)
     distance = s * s / arm.velocity_slope - beyond
     # Not positive where the arm allows ``velocity`` even at the stop: then any deceleration does.
     return np.where(distance > 0.0, (s - arm.velocity_offset) ** 2 / (2.0 * np.maximum(distance, 1e-12)), np.inf)

@@ -38,7 +38,7 @@ def cell_spec(cell: CellConfig) -> mujoco.MjSpec:
             _section(root, section.tag).extend(section)
     contact = _section(root, "contact")
     # The hand's root body overlaps the plate, and with it the arm's last links, in every pose.
-    for body in ("fr3_link6", "fr3_link7", arm.flange):
+    for body in (*arm.wrist_bodies, arm.flange):
         ElementTree.SubElement(contact, "exclude", body1=body, body2=hand.palm_body)
     return _finish(root, cell)
 
@@ -61,7 +61,7 @@ def _arm_xml(cell: CellConfig) -> ElementTree.Element:
     mount = ElementTree.SubElement(flange, "body", name=MOUNT, pos=_text(cell.hand.position_f), quat=_text(cell.hand.quaternion_f))
     ElementTree.SubElement(mount, "site", name=MOUNT, size="0.005", group="4")
     ElementTree.SubElement(
-        flange, "geom", {"class": "fr3_visual"}, name="plate", type="cylinder", size="0.034", material="fr3_dark",
+        flange, "geom", {"class": f"{arm.name}_visual"}, name="plate", type="cylinder", size="0.034", material=f"{arm.name}_dark",
         fromto=f"0 0 0 0 0 {cell.hand.plate_thickness}", mass=str(cell.hand.plate_mass),
     )  # fmt: skip
     return root

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack.errors import InputError
+from dextrack_deploy.cell.config import ARMS
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +26,10 @@ class ArmSpec:
     """Its MJCF: the arm alone, fixed base, no actuators."""
     base_body: str
     """Root body of the MJCF."""
+    shoulder_body: str
+    """Body that the first joint turns on the base."""
+    wrist_bodies: tuple[str, ...]
+    """Last two bodies before the flange."""
     flange: str
     """Body and site that an end effector is bolted to."""
     joint_names: tuple[str, ...]
@@ -52,7 +57,8 @@ class ArmSpec:
     def velocity_bounds(self, q: Floats) -> tuple[Floats, Floats]:
         """(least, greatest) joint velocity that positions ``q`` (..., 7) rad allow, rad/s.
 
-        Source: Franka Robotics, "Robot and interface specifications", limits for Franka Research 3.
+        Source: Franka Robotics, "Robot and interface specifications", limits for Franka Research 3. A Panda's do not depend on the position: its are
+        the velocities from which a joint still stops at its limit.
         """
         up = -self.velocity_offset + np.sqrt(np.maximum(0.0, self.velocity_slope * (self.stop_upper - q)))
         down = self.velocity_offset - np.sqrt(np.maximum(0.0, self.velocity_slope * (q - self.stop_lower)))
@@ -66,18 +72,19 @@ def load_arm(name: str) -> ArmSpec:
     Raises:
         InputError: no such arm.
     """
-    if name != "fr3":
-        raise InputError(f"arm {name!r} is not known.", remedy="choose one of: fr3.")
-    path = dextrack_assets.path("models", "fr3", "fr3.xml")
+    if name not in ARMS:
+        raise InputError(f"arm {name!r} is not known.", remedy=f"choose one of: {', '.join(ARMS)}.")
+    path = dextrack_assets.path("models", name, f"{name}.xml")
     model = mujoco.MjModel.from_xml_path(str(path))
-    names = tuple(f"fr3_joint{i}" for i in range(1, 8))
+    names = tuple(f"{name}_joint{i}" for i in range(1, 8))
     ids = [model.joint(n).id for n in names]
 
     def numeric(field: str) -> Floats:
-        return np.array(model.numeric(f"fr3_{field}").data, dtype=np.float64)
+        return np.array(model.numeric(f"{name}_{field}").data, dtype=np.float64)
 
     return ArmSpec(
-        name=name, mjcf=path, base_body="fr3_link0", flange="fr3_flange", joint_names=names,
+        name=name, mjcf=path, joint_names=names,
+        base_body=f"{name}_link0", shoulder_body=f"{name}_link1", wrist_bodies=(f"{name}_link6", f"{name}_link7"), flange=f"{name}_flange",
         lower=model.jnt_range[ids, 0].copy(), upper=model.jnt_range[ids, 1].copy(), effort=model.jnt_actfrcrange[ids, 1].copy(),
         **{f: numeric(f) for f in ("velocity", "acceleration", "jerk", "velocity_offset", "velocity_slope", "stop_upper", "stop_lower")},
     )  # fmt: skip

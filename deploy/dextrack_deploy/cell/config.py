@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 
-ARMS = ("fr3",)
+ARMS = ("fr3", "panda")
 """Arms that DexTrack has a model of."""
 HANDS = ("leap_right",)
 """Hands that a cell can carry."""
@@ -56,7 +56,7 @@ class ArmMount:
     """The arm: where its base stands, where it waits, and how much of its limits may be used."""
 
     model: str
-    """Name of the arm's model, for example ``fr3``."""
+    """Name of the arm's model, one of ``ARMS``."""
     base_position_w: Vector3
     """Origin of the arm's root body, m."""
     base_quaternion_w: Quaternion

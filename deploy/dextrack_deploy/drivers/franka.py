@@ -9,8 +9,8 @@ held up.
 An error of the robot stays: every call raises it until ``recover()``, which is for the operator's word and for nothing else. Between connecting
 and the first target, and between recovery and the next, this driver commands nothing and the robot holds by its own controller.
 
-FR3 and Panda: franky-control is built for FR3 (libfranka 0.18 and later). With franky built for libfranka 0.9, this driver finds a Panda and
-keeps the narrower of both arms' limits; the models that plan and simulate are an FR3's in either case, whose links are as long.
+FR3 and Panda: franky-control is built for FR3 (libfranka 0.18 and later); a Panda needs franky built for libfranka 0.9. The cell's configuration says
+which of them it has, and the driver refuses the other: their limits differ in every joint.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class FrankaArm:
         self._stepped = time.monotonic()
         self._sensors = SensorWatch()
         self._robot = self._connect()
-        self._stream = TargetStream(make_limiter(cell, PERIOD_S, panda=not hasattr(self._robot, "model_urdf")))
+        self._stream = TargetStream(make_limiter(cell, PERIOD_S))
         self._newest = self._look()
         self._thread = threading.Thread(target=self._serve, name="franka", daemon=True)
         self._thread.start()
@@ -332,14 +332,15 @@ class FrankaArm:
 
     def _introduce(self, robot: Any) -> None:
         """Check that it is the robot that was meant, and tell it what it carries and when to stop."""
+        name = "panda"  # libfranka 0.9, which Pandas speak to and nothing newer does, has no model_urdf
         if hasattr(robot, "model_urdf"):
             found = re.search(r'<robot[^>]*\bname="([^"]*)"', robot.model_urdf)
             name = found.group(1) if found else "nothing that has a name"
-            if not name.startswith(self._cell.arm.model):
-                raise DriverError(
-                    "arm at %s: it says that it is %s, not %s." % (self.address, name, self._cell.arm.model),
-                    remedy="correct arm.model of the cell, or the address.",
-                )
+        if not name.startswith(self._cell.arm.model):
+            raise DriverError(
+                "arm at %s: it says that it is %s, not %s." % (self.address, name, self._cell.arm.model),
+                remedy="correct arm.model of the cell, or the address.",
+            )
         carried = float(robot.state.m_ee)
         if carried > DESK_KG:
             raise DriverError(

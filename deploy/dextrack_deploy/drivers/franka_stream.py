@@ -37,25 +37,12 @@ joints at once by 0.05 rad/s at the acceleration below, by 0.4 rad/s at 9 rad/s2
 ACCELERATION_FRACTION = 0.6
 """Most of the published accelerations that targets get, whatever the cell allows: with 0.9, the same step ended in joint_velocity_violation."""
 
-_PANDA_LOWER = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])
-_PANDA_UPPER = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
-_PANDA_VELOCITY = np.array([2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61])
-_PANDA_ACCELERATION = np.array([15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0])
 
-
-def make_limiter(cell: CellConfig, period_s: float, panda: bool = False) -> RateLimiter:
-    """The limiter of the cell's arm at ``period_s``, with headroom. For a ``panda``, the narrower of both arms' limits hold, so that plans of an FR3 fit.
-
-    Source: Franka Robotics, "Robot and interface specifications", limits for Franka Research 3 (in the arm's MJCF) and for Panda (here).
-    """
+def make_limiter(cell: CellConfig, period_s: float) -> RateLimiter:
+    """The limiter of the cell's arm at ``period_s``, with headroom."""
     arm, limiter, margin = load_arm(cell.arm.model), RateLimiter(cell, period_s), cell.arm.limit_margin
-    velocity, acceleration = arm.velocity, arm.acceleration
-    if panda:
-        limiter.lower = np.maximum(limiter.lower, _PANDA_LOWER + margin)
-        limiter.upper = np.minimum(limiter.upper, _PANDA_UPPER - margin)
-        velocity, acceleration = np.minimum(velocity, _PANDA_VELOCITY), np.minimum(acceleration, _PANDA_ACCELERATION)
-    limiter.velocity = np.minimum(cell.arm.velocity_fraction * velocity, velocity - HEADROOM)
-    limiter.acceleration = min(cell.arm.acceleration_fraction, ACCELERATION_FRACTION) * acceleration
+    limiter.velocity = np.minimum(cell.arm.velocity_fraction * arm.velocity, arm.velocity - HEADROOM)
+    limiter.acceleration = min(cell.arm.acceleration_fraction, ACCELERATION_FRACTION) * arm.acceleration
     # The velocity that a position allows gets the headroom too, but where it would leave none: next to the limits.
     beyond = margin + np.minimum(arm.stop_upper - arm.upper, arm.lower - arm.stop_lower)
     least = np.maximum(0.0, np.sqrt(arm.velocity_slope * beyond) - arm.velocity_offset)

@@ -46,6 +46,8 @@ from dextrack_deploy.twin.simulation import CONTROL_PERIOD_S
 
 Floats = NDArray[np.float64]
 
+SPOKEN = "fr3"
+"""The arm whose version of the protocol the simulator speaks, and franky-control's libfranka with it."""
 PORT = 1337
 """libfranka's, fixed."""
 RATE = 120.0
@@ -76,9 +78,12 @@ class FrankaPeer:
             lost_cycles: commands lost in a row, of 1 ms each, at which the robot stops. More than a robot's 20 is for a machine that is too busy.
 
         Raises:
-            InputError: ``host`` is not on loopback, or fewer than 1 lost cycle.
+            InputError: the arm is not an FR3, ``host`` is not on loopback, or fewer than 1 lost cycle.
             DriverError: the environment cannot be made, or the simulator did not start, with what it said.
         """
+        if cell.arm.model != SPOKEN:
+            what = f"Franka's simulator: it speaks the protocol of an {SPOKEN}, and the cell's arm is {cell.arm.model}"
+            raise InputError(f"{what}, whose protocol is older.", remedy="rehearse this cell with drivers.arm: twin, as the cell twin_panda does.")
         if not _is_loopback(host):
             raise InputError(f"Franka's simulator: address {host!r} is not on loopback.", remedy="give 127.0.0.1, or another address that begins with 127.")
         if lost_cycles < 1:

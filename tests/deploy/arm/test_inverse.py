@@ -8,9 +8,9 @@ from dextrack_deploy.cell import load_cell
 from dextrack.rotations import angle
 
 
-@pytest.fixture(scope="module")
-def inverse():
-    return InverseKinematics(load_cell("twin"))
+@pytest.fixture(scope="module", params=("twin", "twin_panda"))
+def inverse(request):
+    return InverseKinematics(load_cell(request.param))
 
 
 def test_reachable_poses_are_found_within_limits(inverse):

@@ -10,9 +10,9 @@ from dextrack_deploy.cell import load_cell
 from dextrack.rotations import angle, from_matrix
 
 
-@pytest.fixture(scope="module")
-def cell():
-    return load_cell("twin")
+@pytest.fixture(scope="module", params=("twin", "twin_panda"))
+def cell(request):
+    return load_cell(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_flange_and_palm_are_where_mujoco_puts_them(cell, kinematics, poses):
     for q in poses:
         data.qpos[address] = q
         mujoco.mj_kinematics(model, data)
-        for body, (position, quaternion) in {"fr3_flange": kinematics.flange_pose(q), "palm_lower": kinematics.palm_pose(q)}.items():
+        for body, (position, quaternion) in {kinematics.arm.flange: kinematics.flange_pose(q), "palm_lower": kinematics.palm_pose(q)}.items():
             np.testing.assert_allclose(position, data.body(body).xpos, atol=1e-9)
             assert angle(quaternion, data.body(body).xquat) < 1e-7
 
@@ -58,13 +58,13 @@ def test_jacobian_is_the_derivative_of_the_pose(kinematics, poses):
             np.testing.assert_allclose(j[3:, i], rotation_error(r0[8], r1[8]) / (2 * step), atol=1e-6)
 
 
-def test_manipulability_vanishes_where_a_direction_is_lost(kinematics):
+def test_manipulability_vanishes_where_a_direction_is_lost(cell, kinematics):
     # Joints 5 and 7 in line (joint 6 makes their axes parallel) and the arm straight above: a direction of motion is gone.
-    assert kinematics.manipulability([0.0, 0.0, 0.0, -0.2, 0.0, 1.9, 0.0]) < 0.02 < kinematics.manipulability(load_cell("twin").arm.home)
+    assert kinematics.manipulability([0.0, 0.0, 0.0, -0.2, 0.0, 1.9, 0.0]) < 0.02 < kinematics.manipulability(cell.arm.home)
 
 
-def test_the_palm_faces_down_at_home(kinematics):
-    _, quaternion = kinematics.palm_pose(load_cell("twin").arm.home)
-    _, matrices = kinematics.frames(load_cell("twin").arm.home)
+def test_the_palm_faces_down_at_home(cell, kinematics):
+    _, quaternion = kinematics.palm_pose(cell.arm.home)
+    _, matrices = kinematics.frames(cell.arm.home)
     assert angle(quaternion, from_matrix(matrices[8])) < 1e-9
     assert -matrices[8][2, 2] < -0.9  # the palm looks along -z of the hand's frame

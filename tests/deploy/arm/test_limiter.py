@@ -7,12 +7,14 @@ import pytest
 from dextrack_deploy.arm.limiter import RateLimiter, braking
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
+from dextrack_deploy.cell.config import ARMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dextrack.errors import InputError
 
 CELL = load_cell("twin")
+CELLS = {"fr3": CELL, "panda": load_cell("twin_panda")}
 ARM = load_arm("fr3")
 PERIOD = 1.0 / 60.0
 SLACK = 1e-9
@@ -20,13 +22,13 @@ SLACK = 1e-9
 
 def check(path, cell=CELL):
     """Position, velocity and acceleration of a joint path (T, 7) that began at rest."""
-    margin = cell.arm.limit_margin
-    assert (path >= ARM.lower + margin - SLACK).all() and (path <= ARM.upper - margin + SLACK).all()
+    margin, arm = cell.arm.limit_margin, load_arm(cell.arm.model)
+    assert (path >= arm.lower + margin - SLACK).all() and (path <= arm.upper - margin + SLACK).all()
     v = np.diff(path, axis=0) / PERIOD
-    assert (np.abs(v) <= cell.arm.velocity_fraction * ARM.velocity + 1e-6).all()
+    assert (np.abs(v) <= cell.arm.velocity_fraction * arm.velocity + 1e-6).all()
     a = np.diff(np.concatenate([np.zeros((1, 7)), v]), axis=0) / PERIOD
-    assert (np.abs(a) <= cell.arm.acceleration_fraction * ARM.acceleration + 1e-4).all()
-    least, greatest = ARM.velocity_bounds(path[1:])
+    assert (np.abs(a) <= cell.arm.acceleration_fraction * arm.acceleration + 1e-4).all()
+    least, greatest = arm.velocity_bounds(path[1:])
     assert (v <= greatest + 1e-6).all() and (v >= least - 1e-6).all()
 
 
@@ -36,11 +38,16 @@ def run(limiter, start, targets):
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), kind=st.sampled_from(["jumps", "noise", "runaway", "wave"]), fraction=st.floats(0.05, 1.0))
-def test_limits_hold_for_any_targets(seed, kind, fraction):
+@given(
+    seed=st.integers(0, 10**6), kind=st.sampled_from(["jumps", "noise", "runaway", "wave"]), fraction=st.floats(0.05, 1.0), model=st.sampled_from(sorted(CELLS))
+)
+def test_limits_hold_for_any_targets(seed, kind, fraction, model):
     rng = np.random.default_rng(seed)
-    cell = dataclasses.replace(CELL, arm=dataclasses.replace(CELL.arm, velocity_fraction=fraction, acceleration_fraction=fraction, limit_margin=0.02))
-    start = rng.uniform(ARM.lower + 0.1, ARM.upper - 0.1)
+    arm = load_arm(model)
+    cell = dataclasses.replace(
+        CELLS[model], arm=dataclasses.replace(CELLS[model].arm, velocity_fraction=fraction, acceleration_fraction=fraction, limit_margin=0.02)
+    )
+    start = rng.uniform(arm.lower + 0.1, arm.upper - 0.1)
     n = 150
     if kind == "jumps":
         targets = np.repeat(rng.uniform(-6, 6, size=(n // 15, 7)), 15, axis=0)
@@ -53,18 +60,19 @@ def test_limits_hold_for_any_targets(seed, kind, fraction):
     check(run(RateLimiter(cell, PERIOD), start, targets), cell)
 
 
+@pytest.mark.parametrize("arm", [load_arm(name) for name in ARMS], ids=ARMS)
 @pytest.mark.parametrize("margin", [0.01, 0.02, 0.05, 0.2])
-def test_braking_touches_what_the_arm_allows_at_one_distance_and_exceeds_it_at_none(margin):
+def test_braking_touches_what_the_arm_allows_at_one_distance_and_exceeds_it_at_none(arm, margin):
     for fraction in (0.1, 0.5, 1.0):
-        velocity = fraction * ARM.velocity
-        a = braking(ARM, margin, velocity)
+        velocity = fraction * arm.velocity
+        a = braking(arm, margin, velocity)
         d = np.geomspace(1e-6, 3.0, 20001)[:, None]
         speed = np.minimum(np.sqrt(2 * a * d), velocity)
         for q, bound in (
-            (ARM.upper - margin - d, ARM.velocity_bounds(ARM.upper - margin - d)[1]),
-            (ARM.lower + margin + d, -ARM.velocity_bounds(ARM.lower + margin + d)[0]),
+            (arm.upper - margin - d, arm.velocity_bounds(arm.upper - margin - d)[1]),
+            (arm.lower + margin + d, -arm.velocity_bounds(arm.lower + margin + d)[0]),
         ):
-            inside = (q > ARM.lower) & (q < ARM.upper)
+            inside = (q > arm.lower) & (q < arm.upper)
             assert (speed <= bound + 1e-9)[inside].all()
         assert (a > 0.0).all()
 

@@ -9,8 +9,10 @@ from dextrack_assets import path
 from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import cell_names, load_cell
+from dextrack_deploy.cell.config import ARMS
 
 from dextrack.errors import InputError
+from dextrack.hands import urdf_export
 
 
 @pytest.fixture
@@ -47,6 +49,16 @@ def test_the_cell_behind_wires_is_the_twin_but_for_its_drivers():
     assert dataclasses.replace(wire, name="twin", drivers=twin.drivers, arm=slower) == dataclasses.replace(twin, arm=slower)
     assert (wire.drivers.arm, wire.drivers.hand, wire.drivers.arm_address, wire.drivers.hand_address) == ("franka", "leap", "peer", "peer")
     assert wire.drivers.twin
+
+
+def test_the_panda_s_cell_is_the_twin_but_for_its_arm():
+    panda, twin = load_cell("twin_panda"), load_cell("twin")
+    assert dataclasses.replace(panda, name="twin", arm=dataclasses.replace(panda.arm, model="fr3")) == twin
+    assert panda.arm.model == "panda"
+
+
+def test_the_core_exports_every_arm_that_a_cell_can_have():
+    assert urdf_export.ARMS == ARMS
 
 
 def test_a_file_of_the_users_is_read_as_the_shipped_one(tmp_path, content):

@@ -72,12 +72,24 @@ def test_the_stream_brakes_at_the_deadline_and_begins_where_it_stands() -> None:
     np.testing.assert_allclose(targets.step(now)[0], HOME, atol=1e-9)
 
 
-def test_a_panda_keeps_the_narrower_limits() -> None:
-    fr3, panda = make_limiter(CELL, franka.PERIOD_S), make_limiter(CELL, franka.PERIOD_S, panda=True)
-    for field in ("upper", "velocity", "acceleration", "braking"):
-        assert (getattr(panda, field) <= getattr(fr3, field)).all()
-    assert (panda.lower >= fr3.lower).all()
-    assert panda.velocity[4] == pytest.approx(2.61 - 0.3) and panda.upper[5] == pytest.approx(3.7525 - 0.05)
+def test_a_panda_keeps_its_own_limits() -> None:
+    panda = make_limiter(load_cell("twin_panda"), franka.PERIOD_S)
+    assert panda.velocity[4] == pytest.approx(2.61 - 0.3) and panda.acceleration[1] == pytest.approx(0.6 * 7.5)
+    assert panda.upper[5] == pytest.approx(3.7525 - 0.05) and panda.lower[5] == pytest.approx(-0.0175 + 0.05)
+    assert (panda.braking > 0.0).all() and (panda.braking <= panda.acceleration).all()
+
+
+@pytest.mark.parametrize(("cell", "urdf"), [("twin", None), ("twin_panda", '<robot name="fr3v2_1">'), ("twin", '<robot name="fp3">')])
+def test_another_arm_than_the_cell_s_is_refused(cell: str, urdf: str | None) -> None:
+    class Robot:
+        if urdf is not None:
+            model_urdf = urdf
+
+    driver = object.__new__(franka.FrankaArm)
+    driver.address, driver._cell = "172.16.0.2", load_cell(cell)
+    with pytest.raises(DriverError, match=f"it says that it is .*, not {driver._cell.arm.model}") as caught:
+        driver._introduce(Robot())
+    assert "arm.model" in caught.value.remedy
 
 
 def test_the_payload_weighs_and_balances_as_the_model_does() -> None:

@@ -45,6 +45,12 @@ def peer(simulator: Path) -> Iterator[FrankaPeer]:
         yield running
 
 
+def test_a_panda_s_protocol_is_not_spoken() -> None:
+    with pytest.raises(InputError, match="speaks the protocol of an fr3, and the cell's arm is panda") as caught:
+        FrankaPeer(load_cell("twin_panda"), HOST)
+    assert "drivers.arm: twin" in caught.value.remedy
+
+
 def test_the_peer_listens_on_loopback_only(peer: FrankaPeer) -> None:
     arm = FrankaArm(peer.address, CELL)
     arm.write(HOME)

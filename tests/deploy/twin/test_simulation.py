@@ -5,10 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from dextrack_deploy.cell import load_cell
 from dextrack_deploy.twin.mismatch import Mismatch
 from dextrack_deploy.twin.simulation import Twin
 
 from dextrack.errors import InputError, RefusedError
+from dextrack.hands import HandSpec
+from dextrack.objects.spec import ObjectSpec
 from dextrack.rotations import angle, conjugate, multiply, rotate, to_rotation_vector
 
 TICK = 8
@@ -41,6 +44,17 @@ def test_same_seed_and_commands_give_the_same_readings(make_twin: MakeTwin) -> N
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
     # The seed is the sensors': the world does not feel it.
     assert all(np.array_equal(a, b) for a, b in zip(first[3::4], other[3::4], strict=True))
+
+
+def test_a_panda_carries_the_hand_after_its_targets(hand: HandSpec, box: ObjectSpec) -> None:
+    twin = Twin(load_cell("twin_panda"), hand, box, Mismatch.none())
+    home = np.asarray(twin.cell.arm.home)
+    goal = home + [0.1, -0.1, 0.1, 0.1, -0.1, 0.1, -0.1]
+    for n in range(90):
+        twin.write_arm(home + (goal - home) * min(1.0, n / 60))
+        twin.step(TICK)
+    assert twin.read_arm().position == pytest.approx(goal, abs=0.01)
+    assert list(twin.scene.arm.joint_names) == [f"panda_joint{i}" for i in range(1, 8)]
 
 
 def test_reading_does_not_change_what_is_read_later(make_twin: MakeTwin) -> None:
