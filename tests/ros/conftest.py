@@ -72,10 +72,11 @@ def spin() -> Callable[..., bool]:
 def observer(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """A node in the test's own process, in the domain of the processes that it starts."""
     import rclpy
+    from dextrack_ros import dds
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
-    for key in ("FASTDDS_DEFAULT_PROFILES_FILE", "RMW_IMPLEMENTATION"):
+    for key in dds.settings({}):
         monkeypatch.setenv(key, environment[key])
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=int(environment["ROS_DOMAIN_ID"]), signal_handler_options=SignalHandlerOptions.NO)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from xml.etree import ElementTree
 
 import psutil
+import pytest
 
 SPACE = "{http://www.eprosima.com}"
 
@@ -25,9 +26,10 @@ def test_profile_says_what_the_design_asks_for() -> None:
     assert root.find(f".//{SPACE}leaseDuration/{SPACE}sec").text == "5"
 
 
-def test_a_profile_or_the_network_is_the_users_choice() -> None:
+def test_a_profile_or_the_network_is_the_users_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     from dextrack_ros import dds
 
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.1.2")
     # Fast DDS 2 knows the one name, Fast DDS 3 the other: on either a node that read none would speak on every interface.
     names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
     assert dds.settings({})[names[0]] == dds.profile() and names[1] not in dds.settings({}), "the new one warns of the old name"
@@ -40,7 +42,7 @@ def test_a_profile_or_the_network_is_the_users_choice() -> None:
 
 
 def test_a_node_has_sockets_on_loopback_only(start: Callable[..., subprocess.Popen], observer: object, spin: Callable[..., bool]) -> None:
-    process = start("dextrack_ros.object_pose", FASTDDS_DEFAULT_PROFILES_FILE="")
+    process = start("dextrack_ros.object_pose", FASTDDS_DEFAULT_PROFILES_FILE="", FASTRTPS_DEFAULT_PROFILES_FILE="")
     assert spin(observer, lambda: "object_pose" in observer.get_node_names())
     found = psutil.Process(process.pid).net_connections(kind="inet")
     assert len(found) >= 3  # discovery, data, sending

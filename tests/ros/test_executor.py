@@ -19,7 +19,9 @@ Spin = Callable[..., bool]
 @pytest.fixture
 def node(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     """A node in the default context, in a domain of its own."""
-    for key in ("FASTDDS_DEFAULT_PROFILES_FILE", "RMW_IMPLEMENTATION"):
+    from dextrack_ros import dds
+
+    for key in dds.settings({}):
         monkeypatch.setenv(key, environment[key])
     rclpy.init(domain_id=int(environment["ROS_DOMAIN_ID"]), signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("tested")

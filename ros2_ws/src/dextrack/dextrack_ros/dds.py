@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import random
 import socket
@@ -15,6 +16,8 @@ PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 EARLIER_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 """The same of Fast DDS 2 (Humble, Jazzy); later ones complain of it."""
 _EARLIER = ("humble", "iron", "jazzy")
+_RCLPY_OF_FAST_DDS_3 = 9
+"""Major version of the first rclpy that stands on Fast DDS 3, Kilted's; Humble's is 3, Jazzy's 7."""
 NETWORK_VARIABLE = "DEXTRACK_DDS_NETWORK"
 """Set to 1: the operator's explicit choice to let DDS leave this machine."""
 _DOMAIN_RANGE = range(1, 101)
@@ -39,9 +42,17 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     if environment.get(NETWORK_VARIABLE) != "1":
         new, old = environment.get(PROFILE_VARIABLE, ""), environment.get(EARLIER_VARIABLE, "")
         found[PROFILE_VARIABLE] = new or old or profile()
-        if environment.get("ROS_DISTRO") in _EARLIER:
+        if environment.get("ROS_DISTRO") in _EARLIER or not _on_fast_dds_3():
             found[EARLIER_VARIABLE] = old or new or profile()
     return found
+
+
+def _on_fast_dds_3() -> bool:
+    """Whether the rclpy that Python would import is known to stand on Fast DDS 3. A doubt costs a complaint there; on Fast DDS 2 it would cost the loopback."""
+    try:
+        return int(importlib.metadata.version("rclpy").split(".")[0]) >= _RCLPY_OF_FAST_DDS_3
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return False
 
 
 def free_domain(seed: int | None = None) -> int:

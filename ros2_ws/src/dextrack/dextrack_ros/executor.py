@@ -16,7 +16,10 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation as rclpy_c
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from rclpy.utilities import timeout_sec_to_nsec
+
+from dextrack_ros.distro import takes_info
 
 _NEEDED = ("_tasks", "_guard", "_sigint_gc", "_nodes", "_context")
 """What of rclpy's executor this one reaches into, besides what it documents."""
@@ -40,6 +43,7 @@ class NodeExecutor(SingleThreadedExecutor):
         self._fetched = fetched
         self._known: list[list[Any]] = []
         self._waiting: _Waiting | None = None
+        self._leaving = False
         self._strange = any(not hasattr(self, name) for name in _NEEDED)
         """Whether this rclpy is built otherwise: then everything is left to it, which costs more and does the same."""
 
@@ -91,10 +95,18 @@ class NodeExecutor(SingleThreadedExecutor):
             raise ExternalShutdownException()
 
     def _leave_to_rclpy(self) -> None:
-        """Let rclpy do one thing that is ready."""
+        """Let rclpy do one thing that is ready and that is not done here."""
         # What is left of its last look may have been done since.
         self._cb_iter = None
-        super().spin_once(0.0)
+        self._leaving = True
+        try:
+            super().spin_once(0.0)
+        finally:
+            self._leaving = False
+
+    def can_execute(self, entity: Any) -> bool:
+        """Whether rclpy may look at ``entity``. It serves messages first: where they come faster than it takes them, a request would wait for ever."""
+        return not (self._leaving and isinstance(entity, (Subscription, Timer))) and super().can_execute(entity)
 
 
 def hand_over(subscriptions: Sequence[Any]) -> None:
@@ -160,7 +172,7 @@ def _take(subscription: Any) -> tuple[Any, dict[str, Any]] | None:
 
 
 def _call(subscription: Any, taken: tuple[Any, dict[str, Any]]) -> None:
-    if subscription._callback_type is Subscription.CallbackType.MessageOnly:
-        subscription.callback(taken[0])
-    else:
+    if takes_info(subscription):
         subscription.callback(*taken)
+    else:
+        subscription.callback(taken[0])

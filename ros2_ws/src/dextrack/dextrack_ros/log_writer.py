@@ -1,4 +1,4 @@
-"""TrialLogWriter: the trial's messages in one MCAP file that standard tools read (rosbag2 version 9), which survives a full disk and a killed writer.
+"""TrialLogWriter: the trial's messages in one MCAP file that standard tools read, which survives a full disk and a killed writer.
 
 - Messages are kept for at most a second before they are on their way to the disk, so a killed recorder loses little, and what is there is whole records.
 - Where the disk fills, a reserve is given back to it, so that the file can be closed with its index: everything recorded before stays readable.
@@ -21,6 +21,8 @@ from dextrack.errors import RefusedError
 FILE_NAME = "trial.mcap"
 """The trial log in a trial folder; with ``metadata.yaml`` beside it the folder is a rosbag2 bag."""
 _RESERVE_BYTES = 4 << 20
+_BAG_VERSION = 8
+"""Of rosbag2: from 9 on metadata.yaml lists the quality of service as a sequence, which Humble's `ros2 bag` refuses; Jazzy and Kilted read 8 too."""
 _INFINITE = QosTime(2**31 - 1, 2**32 - 1)
 _MB = 1e6
 
@@ -96,7 +98,7 @@ class TrialLogWriter:
             os.posix_fallocate(f.fileno(), 0, _RESERVE_BYTES)
         # rosbags makes <bag>/<bag>.mcap; the file moves up at once, so that it is where it belongs even if this process is killed.
         bag = self._folder / FILE_NAME.removesuffix(".mcap")
-        self._writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(bag, version=_BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         storage: Any = self._writer.storage
         os.replace(storage.path, self.path)

@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import rclpy
@@ -28,7 +28,6 @@ from dextrack_deploy import graph
 from dextrack_deploy.status import BEGINS, State, Status
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -37,7 +36,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from dextrack.errors import DexTrackError, InputError
-from dextrack_ros import dds, messages, realtime
+from dextrack_ros import dds, distro, messages, realtime
 from dextrack_ros.executor import NodeExecutor, hand_over
 from dextrack_ros.latency import StageLog
 from dextrack_ros.processes import PARENT_VARIABLE
@@ -66,6 +65,7 @@ class CellNode(LifecycleNode):
         ``own_parameters`` are those that only make sense over ROS.
         """
         super().__init__(name)
+        distro.refuse_wrong_transitions(self)
         self.active = False
         self.finished_at: float | None = None
         self._parameters_of = {p.name: p for p in (*graph.parameters(name), *own_parameters)}
@@ -131,14 +131,14 @@ class CellNode(LifecycleNode):
             if always or self.active:
                 guarded(message)
 
-        def call_stamped(message: Any, info: dict[str, Any]) -> None:
+        def call_stamped(message: Any, info: Mapping[str, Any]) -> None:
             call((message, info["received_timestamp"]))
 
         profile = messages.qos(entry.qos)
         profile.depth = profile.depth if depth is None else depth
         # Topics and their quality of service come from one table, so they fit; watching that costs more than the messages.
-        silent = SubscriptionEventCallbacks(use_default_callbacks=False)
-        told = call_stamped if stamped else call
+        silent = distro.SubscriptionEventCallbacks(use_default_callbacks=False)
+        told = distro.with_info(call_stamped) if stamped else call
         made = self.create_subscription(messages.message_class(entry.type), entry.name, told, profile, raw=raw, event_callbacks=silent)
         if fetched:
             self.fetched.append(made)
@@ -334,7 +334,7 @@ class CellNode(LifecycleNode):
     def _make_publisher(self, entry: graph.Topic) -> Any:
         """Streams are silent while the node is not active; the supervisor's state and everyone's health never are."""
         make = self.create_publisher if entry.name in ("/diagnostics", "supervisor/state") else self.create_lifecycle_publisher
-        silent = PublisherEventCallbacks(use_default_callbacks=False)
+        silent = distro.PublisherEventCallbacks(use_default_callbacks=False)
         return make(messages.message_class(entry.type), entry.name, messages.qos(entry.qos), event_callbacks=silent)
 
     def _declare_parameters(self) -> None:
