@@ -5,6 +5,9 @@ Request: ``v`` (version of the protocol), ``id`` (chosen by the client, returned
 ``remedy``: an exception of ours crosses the link with its words.
 
 A session ends with the server: a client of an earlier one is refused, so that a request never reaches a server that was restarted in between.
+
+An answer is only sure to be read while its sender lives: ZeroMQ drops what lies unread from a peer that is gone. So a server that ends by itself
+does that on a request whose answer its client can do without.
 """
 
 from __future__ import annotations
@@ -79,7 +82,8 @@ def reply(request: Dict[str, Any], protocol: Protocol, session: str, answers: An
     do = request.get("do")
     try:
         if request.get("v") != protocol.version:
-            raise RefusedError("request: protocol version %r, not %d." % (request.get("v"), protocol.version), remedy="run one version of DexTrack.")
+            what = "%s: it speaks version %d of %s, and the request is of version %r." % (protocol.peer, protocol.version, protocol.name, request.get("v"))
+            raise RefusedError(what, remedy="run the same version of DexTrack on both sides.")
         if not isinstance(do, str) or do not in answers:
             raise InputError("request: %r is not known." % (do,), remedy="choose one of: %s." % ", ".join(answers))
         if do != "hello" and request.get("session") != session:
@@ -118,7 +122,8 @@ class LinkClient:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
         self._socket.maxmsgsize = protocol.largest_message
-        # Nothing is queued for a server that is not there: it would be delivered, stale, to the next one.
+        # Nothing is queued for a server that is not there: it would be delivered, stale, to the next one. The price: what a server that is gone
+        # answered is dropped unread.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         if curve is not None:
             self._socket.curve_serverkey, self._socket.curve_publickey, self._socket.curve_secretkey = curve.server_public, curve.public, curve.secret
@@ -143,11 +148,16 @@ class LinkClient:
 
         Raises:
             DriverError: no answer in time, or the connection is lost.
+            InputError: the arguments are longer than a message may be; nothing was sent.
             InputError, RefusedError, SimulationError: the server refused, with its words.
         """
         self._id += 1
+        raw = encode({"v": self.protocol.version, "id": self._id, "session": self._session, "do": do, **arguments})
+        if len(raw) > self.protocol.largest_message:
+            what = "request %s: %d bytes, and the %s reads %d at most." % (do, len(raw), self.protocol.peer, self.protocol.largest_message)
+            raise InputError(what, remedy="send less at once, such as fewer worlds or simpler meshes.")
         deadline = time.monotonic() + (self._timeout if timeout_s is None else timeout_s)
-        self._send(encode({"v": self.protocol.version, "id": self._id, "session": self._session, "do": do, **arguments}), do, deadline)
+        self._send(raw, do, deadline)
         while True:
             answer = self._receive(do, deadline)
             # Answers to requests that were given up may still come in.
@@ -210,18 +220,23 @@ class LinkClient:
             self._poller.modify(self._socket, event)
             self._awaited = event
         ready = self._poller.poll(max(0, math.ceil(left * 1e3)))
-        # An answer counts even where its sender has left since.
+        # An answer that is here counts, whoever has left since.
         if not any(socket is self._socket for socket, _ in ready) and ready:
             recv_monitor_message(self._monitor, zmq.NOBLOCK)
             self._lost = True
             cause, remedy = "its process ended", "start the %s again." % self.protocol.peer
             if do == "hello":
-                # A server that asks for keys drops who has none of its own, without a word.
-                cause, remedy = cause + ", or refuses this client's keys", remedy[:-1] + ", or give both sides keys that were made together."
+                # Who asks for keys drops whoever has none of its own, and who is no server of ours whoever speaks ZeroMQ: without a word.
+                cause = "it ended, is no %s, or refuses this client's keys" % self.protocol.peer
+                remedy = "compare the address with the one that the server printed, and give keys to both sides, made together, or to none."
             raise DriverError("%s the connection was lost during %s: %s." % (self._who, do, cause), remedy=remedy)
         if not ready and left <= 0.0:
-            cause = "the connection was lost" if self._lost else "nobody listens there, or the process hangs"
-            raise DriverError("%s no answer to %s in time: %s." % (self._who, do, cause), remedy="check that the %s runs; start it again." % self.protocol.peer)
+            cause, remedy = "it is busy for longer, or hangs", "allow it more time, or start the %s again." % self.protocol.peer
+            if self._lost:
+                cause = "the connection was lost"
+            elif do == "hello":
+                cause, remedy = "nobody listens there, or the process hangs", "check that the %s runs, and that it printed this address." % self.protocol.peer
+            raise DriverError("%s no answer to %s in time: %s." % (self._who, do, cause), remedy=remedy)
 
     @property
     def _who(self) -> str:

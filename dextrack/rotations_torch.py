@@ -1,7 +1,8 @@
 """Unit quaternions (wxyz) as torch functions over leading dimensions: ``dextrack.rotations`` for the batched core.
 
 Few, large operations: with a thousand small worlds the cost of a torch call is the call, not the arithmetic. Products of two quaternions are
-therefore one outer product and one matrix product with a constant table of signs.
+therefore one outer product and one matrix product with a constant table of signs. A number of Python in an operation costs as much as the operation
+itself, which makes a tensor of it; hence sums where a product with 2 is meant.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def angle(a: Tensor, b: Tensor) -> Tensor:
     """Geodesic angle 2 acos |<a, b>| in rad, in [0, pi]; shape (...)."""
     # The half angle is taken with atan2, because acos loses half of the digits near zero.
     d = _bilinear("left", a, b)
-    out: Tensor = 2.0 * torch.atan2(d[..., 1:].norm(dim=-1), d[..., 0].abs())
-    return out
+    half = torch.atan2(torch.linalg.vector_norm(d[..., 1:], dim=-1), d[..., 0].abs())
+    return half + half
 
 
 def to_matrix(q: Tensor) -> Tensor:
@@ -92,10 +93,10 @@ def from_rotation_vector(r: Tensor) -> Tensor:
 def to_rotation_vector(q: Tensor) -> Tensor:
     """Rotation vectors (..., 3) in rad, of length at most pi, of unit quaternions ``q`` (..., 4)."""
     w, v = q[..., :1], q[..., 1:]
-    n = v.norm(dim=-1, keepdim=True)
+    n: Tensor = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
     # At the identity atan2(n, |w|) / n is 0 / 0 for a limit of 1; times v = 0 any finite number will do.
-    scale = 2.0 * torch.atan2(n, w.abs()) / n.clamp(min=torch.finfo(q.dtype).tiny)
-    return torch.copysign(scale, w) * v
+    half = torch.atan2(n, w.abs())
+    return torch.copysign((half + half) / n.clamp(min=torch.finfo(q.dtype).tiny), w) * v
 
 
 def from_hinges(angles: Tensor) -> Tensor:

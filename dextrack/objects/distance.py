@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,12 @@ class SignedDistance:
 
         out: torch.Tensor = distance(self, points_o)
         return out
+
+    def on_device(self, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        """A function from points (..., 3), m, to distances (...), m, of tensors on ``device``, where the grid is copied once; in their precision."""
+        from dextrack.objects.distance_torch import DeviceDistance
+
+        return DeviceDistance(self, device)
 
     def _arrays(self) -> Dict[str, Any]:
         return {"origin_o": self.origin_o, "spacing": np.float64(self.spacing), "values": self.values}

@@ -170,6 +170,34 @@ class MujocoWarpBackend(NumpyCalls):
             vars(self).clear()
 
 
+def warp_device(device: Optional[str] = None) -> str:
+    """The device that worlds are put on when ``device`` is asked for; None: the first GPU, or the CPU where there is none.
+
+    Raises:
+        InputError: MuJoCo Warp is not installed, or ``device`` is none that it and torch can use.
+    """
+    device = "cuda:0" if device == "cuda" else device
+    kind, _, number = (device or "cuda:0").partition(":")
+    if device != "cpu" and (kind != "cuda" or not number.isdigit()):
+        raise InputError("backend mujoco_warp: device %s is no device." % device, remedy="choose cuda:0, the number of another GPU, or cpu, which is slow.")
+    seen = torch.cuda.device_count()
+    if device and kind == "cuda" and int(number) >= seen:
+        raise InputError(
+            "backend mujoco_warp: device %s is not there: torch %s sees %d GPUs." % (device, torch.__version__, seen),
+            remedy="install the NVIDIA driver and a CUDA build of torch, or choose %s." % ("cuda:0" if seen else "device cpu, which is slow"),
+        )
+    try:
+        import mujoco_warp  # noqa: F401
+        import warp as wp
+    except ImportError as error:
+        raise InputError("backend mujoco_warp: %s." % error, remedy="pip install dextrack-core[gpu]") from error
+    usable = seen > 0 and wp.is_cuda_available()
+    if device and kind == "cuda" and not usable:
+        raise InputError("backend mujoco_warp: Warp cannot use device %s, which torch sees." % device, remedy="update the NVIDIA driver, or choose device cpu.")
+    device = device or ("cuda:0" if usable else "cpu")
+    return device
+
+
 def make_mujoco_warp(
     hand: HandSpec,
     base_quaternion_w: Floats,
@@ -199,20 +227,10 @@ def make_mujoco_warp(
     Raises:
         InputError: MuJoCo Warp is not installed, or ``device`` is a GPU that it or torch cannot use.
     """
-    try:
-        import warp as wp
+    device = warp_device(device)
+    from dextrack.sim import warp_capacity
+    from dextrack.sim.warp_engine import WarpEngine
 
-        from dextrack.sim import warp_capacity
-        from dextrack.sim.warp_engine import WarpEngine
-    except ImportError as error:
-        raise InputError("backend mujoco_warp: %s." % error, remedy="pip install dextrack-core[gpu]") from error
-    gpu = torch.cuda.is_available() and wp.is_cuda_available()
-    device = device or ("cuda:0" if gpu else "cpu")
-    if device.startswith("cuda") and not gpu:
-        raise InputError(
-            "backend mujoco_warp: device %s is not there (torch sees a GPU: %s, Warp: %s)." % (device, torch.cuda.is_available(), wp.is_cuda_available()),
-            remedy="install the NVIDIA driver and a CUDA build of torch, or choose device cpu, which is slow.",
-        )
     logging.getLogger("dextrack.sim").info("mujoco_warp: kernels that this machine has not compiled yet take a minute or more.")
     scene = build_scene(hand, base_quaternion_w, obj, physics, table)
     if contacts_per_world is None or constraints_per_world is None:

@@ -6,6 +6,7 @@ anew and puts them where the caller says. Nothing else would be a known state.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import uuid
@@ -121,34 +122,41 @@ class RemoteBackend:
             self._drop()
 
     def _connect(self) -> None:
+        """Open the worlds; a server that makes none any more in its process is asked to start itself again, and awaited."""
         deadline = time.monotonic() + self._open_s
-        opened = self._open()
-        while opened.get("again"):
-            # The next process imports its engine before it listens.
-            self._drop()
-            time.sleep(AGAIN_S)
-            try:
-                opened = self._open()
-            except DriverError:
-                if time.monotonic() > deadline:
-                    raise
-        self._worlds, self._known = str(opened["worlds"]), {}
-
-    def _open(self) -> Dict[str, Any]:
-        """Connect, and ask for the worlds."""
-        self._link = LinkClient(PROTOCOL, self._address, self._deadline, CONNECT_S, self._curve)
+        link = self._greet()
         try:
-            opened = self._link.call("open", self._open_s, **self._order)
-            if opened.get("again"):
-                return opened
+            opened = link.call("open", self._open_s, **self._order)
+            while opened.get("again"):
+                with contextlib.suppress(DriverError):
+                    link.call("again", CONNECT_S)  # the answer may be lost with its sender: the next session tells
+                link.close()
+                link = self._greet_next(str(link.hello["session"]), deadline)
+                opened = link.call("open", self._open_s, **self._order)
             made = tuple(opened["joint_names"]), opened["period"], opened["n_worlds"]
             if made != (self.joint_names, self.period, self.n_worlds):
                 what = "%s at %s: it opened other worlds than were asked for: %s joints, period %r s, %r worlds."
                 raise DriverError(what % (PROTOCOL.peer, self._address, len(made[0]), made[1], made[2]), remedy="check its backend with `dextrack sim check`.")
         except BaseException:
-            self._drop()
+            link.close()
             raise
-        return opened
+        self._link, self._worlds, self._known = link, str(opened["worlds"]), {}
+
+    def _greet(self) -> LinkClient:
+        return LinkClient(PROTOCOL, self._address, self._deadline, CONNECT_S, self._curve)
+
+    def _greet_next(self, session: str, deadline: float) -> LinkClient:
+        """Connect to the server when it is no longer that of ``session``."""
+        while time.monotonic() < deadline:
+            # The next process imports its engine before it listens.
+            time.sleep(AGAIN_S)
+            with contextlib.suppress(DriverError):
+                link = self._greet()
+                if link.hello["session"] != session:
+                    return link
+                link.close()
+        what = "%s at %s: it started itself again for other worlds, and did not come back in %g s." % (PROTOCOL.peer, self._address, self._open_s)
+        raise DriverError(what, remedy="read what it printed; start it again.")
 
     def _call(self, do: str, timeout_s: Optional[float] = None, **arguments: Any) -> Dict[str, Any]:
         if self._link is None:

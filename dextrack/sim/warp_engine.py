@@ -20,8 +20,10 @@ from dextrack.sim.scene import Scene
 # Warp tells of every kernel that it loads on stdout, where our verbs print what they measured.
 wp.config.log_level = wp.LOG_WARNING
 
-PER_WORLD = ("geom_friction", "body_mass", "body_inertia", "body_subtreemass", "body_invweight0", "dof_invweight0")
-"""Fields of the model that each world has its own copy of, so that friction and mass of the object can vary; a graph remembers where they are."""
+_OBJECT_FIELDS = ("geom_friction", "body_mass", "body_inertia", "body_subtreemass", "body_invweight0", "dof_invweight0")
+PER_WORLD = (*_OBJECT_FIELDS, "actuator_gainprm", "actuator_biasprm")
+"""Fields of the model that each world has its own copy of, so that the object's friction and mass and the motors' gains can vary; a graph remembers where
+they are."""
 PARKED_HAND_Z, PARKED_OBJECT = 1.0, (1.0, 0.0, 1.0)
 """Where a world that diverged waits for its reset, m: nothing touches."""
 
@@ -69,12 +71,13 @@ def _watch(
 _watch_kernel = wp.kernel(_watch, enable_backward=False)
 
 
-def put_model(scene: Scene, n_worlds: int, device: str, deterministic: bool = False) -> mjw.Model:
-    """The scene's model on ``device``, with ``PER_WORLD`` fields of its own for each world; ``deterministic`` as ``WarpEngine``'s."""
+def put_model(scene: Scene, n_worlds: int, device: str, deterministic: bool = False, sensors: bool = False) -> mjw.Model:
+    """The scene's model on ``device``, with ``PER_WORLD`` fields of its own for each world; ``deterministic`` and ``sensors`` as ``WarpEngine``'s."""
     with wp.ScopedDevice(device):
         model = mjw.put_model(scene.model, batch_sizes={name: n_worlds for name in PER_WORLD})
-    # The backend reads none of the scene's sensors, and the engine would print each overflow from the device, every step.
-    model.opt.disableflags |= int(mjw.DisableBit.SENSOR)
+    if not sensors:
+        model.opt.disableflags |= int(mjw.DisableBit.SENSOR)
+    # The engine would print each overflow from the device, every step.
     model.opt.warn_overflow = 0
     model.opt.deterministic = deterministic
     model.opt.graph_conditional = wp.get_device(device).is_cuda and wp.is_conditional_graph_supported()
@@ -84,7 +87,9 @@ def put_model(scene: Scene, n_worlds: int, device: str, deterministic: bool = Fa
 class WarpEngine:
     """``n_worlds`` copies of a scene. The arrays are Warp's; their rows are worlds."""
 
-    def __init__(self, scene: Scene, n_worlds: int, device: str, contacts_per_world: int, constraints_per_world: int, deterministic: bool = False) -> None:
+    def __init__(
+        self, scene: Scene, n_worlds: int, device: str, contacts_per_world: int, constraints_per_world: int, deterministic: bool = False, sensors: bool = False
+    ) -> None:
         """Put the scene on ``device`` (``cpu``, ``cuda:0``) with all worlds parked; compiles kernels that no run before has.
 
         Args:
@@ -94,10 +99,11 @@ class WarpEngine:
             contacts_per_world: room for contacts, and for pairs of geoms near enough to be tested; all worlds share ``n_worlds`` times this.
             constraints_per_world: room for rows of constraints, of each world alone.
             deterministic: sum in a fixed order, so that a GPU repeats a run bit for bit; slower.
+            sensors: compute the scene's sensors, which the stepped backend reads none of.
         """
         self.scene, self.n_worlds, self.device = scene, n_worlds, device
         self._substeps = scene.physics.substeps
-        self.model = put_model(scene, n_worlds, device, deterministic)
+        self.model = put_model(scene, n_worlds, device, deterministic, sensors)
         with wp.ScopedDevice(device):
             self.data = mjw.make_data(scene.model, n_worlds, nconmax=contacts_per_world, njmax=constraints_per_world)
             self._parked: List[Any] = [wp.array(row, dtype=float) for row in parked(scene)]

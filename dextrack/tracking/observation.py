@@ -86,20 +86,23 @@ class Sensed:
 
 def observe(config: ObservationConfig, sensed: Sensed, out: Tensor | None = None) -> Tensor:
     """The observation (W, ``layout.size``), its columns as ``make_layout(config, ...)`` says; written to ``out`` where that is given."""
-    state, goal = canonical(sensed.state), canonical(sensed.goal)
-    difference = goal - state
-    rotation = rotations_torch.to_rotation_vector(rotations_torch.difference_w(goal[:, -4:], state[:, -4:]))
-    parts = [state, sensed.velocity, goal, sensed.baseline, sensed.target, sensed.feature]
-    parts += [goal] if config.repeat_goal else []
-    parts += [sensed.tips_w.flatten(1), difference[:, :-4], rotation]
+    at, turned, goal_at, goal_turned = sensed.state[:, :-4], _upper(sensed.state[:, -4:]), sensed.goal[:, :-4], _upper(sensed.goal[:, -4:])
+    rotation = rotations_torch.to_rotation_vector(rotations_torch.difference_w(goal_turned, turned))
+    goal = [goal_at, goal_turned]
+    parts = [at, turned, sensed.velocity, *goal, sensed.baseline, sensed.target, sensed.feature]
+    parts += goal if config.repeat_goal else []
+    parts += [sensed.tips_w.flatten(1), goal_at - at, rotation]
     return torch.cat(parts, dim=1) if out is None else torch.cat(parts, dim=1, out=out)
 
 
 def canonical(state: Tensor) -> Tensor:
     """States (W, 22 + 7) whose quaternion has w >= 0."""
-    out = state.clone()
-    out[:, -4:] *= torch.where(state[:, -4:-3] < 0.0, -1.0, 1.0)
-    return out
+    return torch.cat([state[:, :-4], _upper(state[:, -4:])], dim=1)
+
+
+def _upper(quaternion: Tensor) -> Tensor:
+    """The one of q and -q (W, 4) whose w has no minus sign."""
+    return torch.where(quaternion[:, :1].signbit(), -quaternion, quaternion)
 
 
 def velocity_between(previous: Tensor, state: Tensor, period: float) -> Tensor:

@@ -53,7 +53,7 @@ def bonus(distance: Tensor, angle: Tensor, config: RewardConfig) -> Tensor:
 
 
 def affinity(fingers: Tensor, palm: Tensor) -> Tensor:
-    """The release's -(d_f [d_p <= 0.12] + 2 d_p), without its weight, of capped distances d_f and d_p (W,) from ``hand_object_distances``."""
+    """The release's -(d_f [d_p <= 0.12] + 2 d_p), without its weight, of capped distances d_f and d_p (W,) from ``object_distances``."""
     return -(fingers.clamp(max=FINGERS_CAP) * (palm <= NEAR_PALM) + 2.0 * palm.clamp(max=PALM_CAP))
 
 
@@ -63,17 +63,18 @@ def released_object_reward(distance: Tensor, fingers: Tensor, palm: Tensor) -> T
     return near * ((distance <= 0.05) / (1.0 + 10.0 * distance) - 2.0 * distance)
 
 
-def hand_object_distances(tips_w: Tensor, palm_w: Tensor, object_position_w: Tensor) -> tuple[Tensor, Tensor]:
-    """(sum of fingertip-object distances, palm-object distance), (W,) each, m.
+def object_distances(tips_w: Tensor, palm_w: Tensor, goal_w: Tensor, object_position_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(sum of fingertip-object distances, palm-object distance, the object's from its goal), (W,) each, m.
 
     Args:
         tips_w: pad centres, (W, F, 3), m.
         palm_w: the wrist frame's origin, (W, 3), m.
+        goal_w: where the object should be, (W, 3), m.
         object_position_w: the object's position, (W, 3), m.
     """
-    points = torch.cat([tips_w, palm_w.unsqueeze(1)], dim=1) - object_position_w.unsqueeze(1)
-    distances = points.norm(dim=-1)
-    return distances[:, :-1].sum(dim=1), distances[:, -1]
+    points = torch.cat([tips_w, palm_w.unsqueeze(1), goal_w.unsqueeze(1)], dim=1) - object_position_w.unsqueeze(1)
+    distances = torch.linalg.vector_norm(points, dim=-1)
+    return distances[:, :-2].sum(dim=1), distances[:, -2], distances[:, -1]
 
 
 def reward(
@@ -100,9 +101,8 @@ def reward(
         goal_quaternion_w: the reference's.
         tips_w: pad centres, (W, F, 3).
     """
-    distance = (position_w - goal_position_w).norm(dim=-1)
+    fingers, palm, distance = object_distances(tips_w, hand[:, :3], goal_position_w, position_w)
     angle = rotations_torch.angle(quaternion_w, goal_quaternion_w)
-    fingers, palm = hand_object_distances(tips_w, hand[:, :3], position_w)
     terms = {"hand": hand_distance(hand, goal_hand, weights)}
     if config.object_form == "paper":
         terms["object_position"] = config.object_position * object_position(distance)

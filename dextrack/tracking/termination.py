@@ -5,6 +5,7 @@ Rewards are positive, so an episode that ended without bootstrapping at the refe
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from dextrack.tracking.config import TerminationConfig
@@ -14,7 +15,7 @@ def terminated(config: TerminationConfig, position_w: Tensor, goal_position_w: T
     """Flags (W,) of worlds whose object (W, 3) is farther from its goal (W, 3) than the configuration allows; None where it allows anything."""
     if config.object_error is None:
         return None
-    distance: Tensor = (position_w - goal_position_w).norm(dim=-1)
+    distance: Tensor = torch.linalg.vector_norm(position_w - goal_position_w, dim=-1)
     return distance > config.object_error
 
 

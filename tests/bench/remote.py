@@ -26,6 +26,8 @@ from dextrack_deploy.shadow import Engine, ShadowSimulator
 
 from dextrack.files import write_json
 from dextrack.hands import load_hand
+from dextrack.link import LinkClient
+from dextrack.sim.remote.protocol import PROTOCOL
 
 RESULT = Path(__file__).parent / "results" / "remote.json"
 AIMS = {"median_ms": 1.0, "p99_ms": 4.0}
@@ -52,13 +54,13 @@ def measure(server: str, path: str, steps: int) -> dict[str, Any]:
                 began = time.perf_counter()
                 simulator.step(target)
                 took[n, k] = 1e3 * (time.perf_counter() - began)
-        link = far._worlds._link  # type: ignore[attr-defined]
-        python_version = link.hello["python"]
         asked = np.zeros(steps)
-        for n in range(steps):
-            began = time.perf_counter()
-            link.call("hello")
-            asked[n] = 1e3 * (time.perf_counter() - began)
+        with LinkClient(PROTOCOL, endpoint, 1.0, 5.0) as link:
+            python_version = link.hello["python"]
+            for n in range(steps):
+                began = time.perf_counter()
+                link.call("hello")
+                asked[n] = 1e3 * (time.perf_counter() - began)
         near.close()
         far.close()
     finally:

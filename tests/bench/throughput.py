@@ -1,6 +1,6 @@
 """Control steps per second against worlds, of the environment and of the raw engine below it, on every backend and device.
 
-The scene is env_overhead's: a LEAP hand that holds a cube. Both take the same worlds, solver, substeps and targets, in turns, block by block, so that a busy
+The scene is a LEAP hand that holds a cube. Both take the same worlds, solver, substeps and targets, in turns, block by block, so that a busy
 machine is busy for both. Raw is what the engine's makers would write: ``mujoco.batch.Batch`` that steps, or MuJoCo Warp's ``step`` in a CUDA graph. The
 environment adds residuals, sensing, reward, termination, resets and the observation; 0.9 of raw is aimed at. The first step counts from nothing: it makes the
 environment, compiles kernels that are not cached and resets. Memory is what the environment holds after it, of the process or of the GPU.
@@ -32,7 +32,7 @@ import mujoco
 import numpy as np
 import torch
 from backends import Named, machine
-from env_overhead import cube, held_cube, raw_batch
+from held_cube import cube, held_cube, raw_batch
 from matplotlib.figure import Figure
 
 from dextrack.errors import DexTrackError

@@ -189,3 +189,20 @@ def test_a_large_object_gets_larger_voxels(monkeypatch: pytest.MonkeyPatch) -> N
     assert grid.spacing > 0.002 and grid.values.size < 250_000
     points = around(grid, 1000, 7)
     agrees(grid, points, lambda p: box_distance(p, (0.5, 0.4, 0.3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_on_a_device_it_is_the_formula_too(box: SignedDistance, dtype: torch.dtype) -> None:
+    """Inside, near, and beyond the grid; what is not finite has no distance, and disturbs no other point."""
+    points = np.concatenate([around(box, 4000, 3), around(box, 500, 4, margin=0.2)])
+    expected, at_host = box_distance(points), box.query(points)[0]
+    asked = torch.tensor(points, dtype=dtype).reshape(45, 100, 3)
+    told = box.on_device("cpu")(asked)
+    assert told.dtype == dtype and told.shape == (45, 100)
+    found = told.double().numpy().ravel()
+    np.testing.assert_allclose(found, at_host, atol=2e-6)
+    near = np.abs(expected) < 0.01
+    assert np.abs(found - expected)[near].max() < 0.25 * 1.2 * box.spacing and (expected < -0.01).any()
+    asked[3, 7, 1] = float("nan")
+    again = box.on_device("cpu")(asked)
+    assert torch.isnan(again).sum() == 1 and torch.isnan(again[3, 7])

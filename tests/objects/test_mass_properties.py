@@ -38,3 +38,15 @@ def test_several_parts_as_the_simulator_has_them() -> None:
     mujoco.mju_quat2Mat(rotation, body.iquat)
     frame = rotation.reshape(3, 3)
     np.testing.assert_allclose(p.inertia_o, frame @ np.diag(body.inertia) @ frame.T, rtol=1e-5, atol=1e-10)
+
+
+def test_lopsided_parts_as_trimesh_has_them() -> None:
+    """Hulls of random points, apart from each other and away from the frame's origin."""
+    rng = np.random.default_rng(4)
+    hulls = [trimesh.convex.convex_hull(rng.normal(at, 0.03, (30, 3))) for at in ((0.2, -0.1, 0.3), (0.3, -0.1, 0.25))]
+    whole = trimesh.util.concatenate(hulls)
+    whole.density = 0.3 / whole.volume
+    p = mass_properties(spec(*hulls))
+    assert p.volume == pytest.approx(whole.volume)
+    np.testing.assert_allclose(p.centre_o, whole.center_mass, atol=1e-12)
+    np.testing.assert_allclose(p.inertia_o, whole.moment_inertia, rtol=1e-9, atol=1e-12)

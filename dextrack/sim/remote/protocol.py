@@ -6,6 +6,7 @@ do          arguments                                                          r
 hello                                                                          protocol, version, session, backend, python, pid
 open        client, hand, base_quaternion, object or None, physics, n_worlds,  worlds, joint_names, period, n_worlds
             table
+again                                                                          nothing; it starts itself again
 reset       worlds, arrays of ``Backend.reset`` (left out: its defaults)       a state
 step        worlds, targets (W, 22)                                            a state
 state       worlds                                                             a state
@@ -13,8 +14,9 @@ vary        worlds, friction_scale (W,), mass_scale (W,)
 close       worlds
 =========== ================================================================== ==================================================
 
-Isaac Gym makes one simulation in a process. A server of it that is asked for another answers ``open`` with ``again``, and starts itself again at the
-same endpoint: the client comes back.
+Isaac Gym makes one simulation in a process, and an engine that failed may fail for good. Such a server answers ``open`` with ``again``: true, and stays.
+Asked to do ``again`` it starts itself again at the same endpoint, whether or not the client hears the answer; the client comes back, and meets another
+session.
 
 ``worlds`` names what ``open`` made: a client whose worlds were given to another cannot move the other's. A state holds the arrays of ``WorldState`` and
 ``bad_worlds``. An array is (dtype, shape, bytes). World frame, SI units, wxyz, columns of joints as ``HandSpec.joint_names``.
@@ -33,7 +35,7 @@ from dextrack.hands.spec import HandSpec
 from dextrack.link import Protocol
 from dextrack.objects.spec import ObjectSpec
 
-PROTOCOL = Protocol("dextrack-sim", 1, "simulator server", largest_message=1 << 28)
+PROTOCOL = Protocol("dextrack-sim", 2, "simulator server", largest_message=1 << 28)
 DTYPES = ("<f8", "<i8", "<i4")
 """What an array may hold: doubles; indices; triangles."""
 MOST_WORLDS = 1 << 16

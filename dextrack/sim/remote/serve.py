@@ -20,6 +20,9 @@ from dextrack.sim.backend import backend_names
 from dextrack.sim.options import option
 from dextrack.sim.remote.server import SimServer
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end it."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -50,15 +53,21 @@ def serve(arguments: List[str]) -> None:
     def stop(number: int, frame: Optional[FrameType]) -> None:
         stopped.append(number)
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in ENDING:
+        signal.signal(number, stop)
+    # Blocked by the process that started itself again as this one.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     server = SimServer(given.backend, given.bind, given.keys, **options)
     try:
         print(json.dumps({"endpoint": server.endpoint, "pid": os.getpid(), "backend": given.backend}), flush=True)
         server.run(lambda: bool(stopped))
     finally:
         server.close()
-    if server.again and not stopped:
+    if not server.again:
+        return
+    # From here a signal waits for the handlers of the next process: it would kill that one before it has any.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    if not stopped:
         # The same process to whoever started it, at the same endpoint.
         command = [sys.executable, "-m", "dextrack.sim.remote.serve", "--backend", given.backend, "--bind", server.endpoint]
         command += [] if given.keys is None else ["--keys", str(given.keys)]

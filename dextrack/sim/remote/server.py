@@ -5,18 +5,20 @@ It binds to this machine alone, or elsewhere with keys. One thread does everythi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
+import traceback
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 import numpy as np
 import zmq
 import zmq.auth.thread
 
-from dextrack.errors import InputError, RefusedError
+from dextrack.errors import DexTrackError, DriverError, InputError, RefusedError
 from dextrack.hands import load_hand
 from dextrack.link import decode, encode, reply
 from dextrack.sim.backend import Backend, WorldState, make_backend
@@ -56,13 +58,14 @@ class SimServer:
         self._session = uuid.uuid4().hex
         self._backend: Optional[Backend] = None
         self._spent = False
-        """A backend that can be made once in a process was made."""
+        """This process makes no worlds any more: it made those that a process can make once, or its engine failed."""
         self.again = False
         """``run`` ended because a new process has to go on."""
         self._worlds, self._client, self._heard = "", "", 0.0
         self._answers: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = {
             "hello": self._hello,
             "open": self._open,
+            "again": self._start_again,
             "reset": self._reset,
             "step": self._step,
             "state": self._state,
@@ -72,7 +75,7 @@ class SimServer:
         self._context = zmq.Context()
         self._authenticator: Optional[zmq.auth.thread.ThreadAuthenticator] = None
         self._socket = self._context.socket(zmq.ROUTER)
-        # The answer that sends a client to the next process still has to leave.
+        # The last answer may still leave; the client that misses it goes on all the same.
         self._socket.linger = 500
         self._socket.maxmsgsize = PROTOCOL.largest_message
         try:
@@ -121,6 +124,31 @@ class SimServer:
         self._authenticator.start()
         self._authenticator.configure_curve(domain="*", location=str(keys / CLIENTS))
 
+    @contextlib.contextmanager
+    def _engine(self, doing: str) -> Iterator[None]:
+        """What the engine raises is told to the client, and ends the worlds instead of the server; what a request has wrong goes on as it is."""
+        try:
+            yield
+        except (DexTrackError, KeyError, TypeError, ValueError, OverflowError):
+            raise
+        except Exception as error:  # engines raise whatever they like
+            traceback.print_exc()
+            self._spent = True
+            self._drop_worlds()
+            if isinstance(error, ImportError):
+                what = "backend %s: its engine is not installed where the server runs (%s)." % (self._name, error)
+                raise InputError(what, remedy="install it there, or serve another backend.") from None
+            what = "backend %s: %s failed in the server (%s: %s)." % (self._name, doing, type(error).__name__, error)
+            raise DriverError(what, remedy="read what the server printed; to reset all worlds starts it again and opens them anew.") from None
+
+    def _drop_worlds(self) -> None:
+        backend, self._backend = self._backend, None
+        try:
+            if backend is not None:
+                backend.close()
+        except Exception:  # one that failed may be unable to end; its process will
+            traceback.print_exc()
+
     def _hello(self, request: Dict[str, Any]) -> Dict[str, Any]:
         return {
             "protocol": PROTOCOL.name,
@@ -144,18 +172,22 @@ class SimServer:
         n_worlds = int(request["n_worlds"])
         if not 0 < n_worlds <= MOST_WORLDS:
             raise InputError("n_worlds: %d is not in [1, %d]." % (n_worlds, MOST_WORLDS), remedy="ask for fewer worlds.")
+        self._drop_worlds()
         if self._spent:
-            self.again = True
             return {"again": True}
-        if self._backend is not None:
-            self._backend.close()
-            self._backend = None
         self._spent = self._name in ONCE
         base, obj = unpack(request["base_quaternion"], "base_quaternion"), unpack_object(request["object"])
         options = {"physics": Physics(**request["physics"]), "n_worlds": n_worlds, "table": bool(request["table"])}
-        self._backend = make_backend(self._name, hand, base, obj, **options, **self._options)
+        with self._engine("open"):
+            self._backend = make_backend(self._name, hand, base, obj, **options, **self._options)
         self._worlds, self._client, self._heard = uuid.uuid4().hex, client, time.monotonic()
         return {"worlds": self._worlds, "joint_names": list(self._backend.joint_names), "period": self._backend.period, "n_worlds": self._backend.n_worlds}
+
+    def _start_again(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        if self._backend is not None or not self._spent:
+            raise RefusedError("simulator server: it serves another client, or has no need to start again.", remedy="open worlds first: the answer tells.")
+        self.again = True
+        return {}
 
     def _of(self, request: Dict[str, Any]) -> Backend:
         """The client's worlds."""
@@ -171,27 +203,33 @@ class SimServer:
         for name, array in given.items():
             if len(array) != n or (name == "worlds" and n and not 0 <= array.min() <= array.max() < backend.n_worlds):
                 raise InputError("reset: %s does not fit %d of %d worlds." % (name, n, backend.n_worlds), remedy="give one row per world that is reset.")
-        backend.reset(**given)
-        return _state_of(backend)
+        with self._engine("reset"):
+            backend.reset(**given)
+            return _state_of(backend)
 
     def _step(self, request: Dict[str, Any]) -> Dict[str, Any]:
         backend, targets = self._of(request), unpack(request["targets"], "targets")
         shape = (backend.n_worlds, len(backend.joint_names))
         if targets.shape != shape:
             raise InputError("step: targets of shape %s, not %s." % (targets.shape, shape), remedy="give every world a target.")
-        backend.step(targets)
-        return _state_of(backend)
+        with self._engine("step"):
+            backend.step(targets)
+            return _state_of(backend)
 
     def _state(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        return _state_of(self._of(request))
+        backend = self._of(request)
+        with self._engine("state"):
+            return _state_of(backend)
 
     def _vary(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        self._of(request).vary(unpack(request["friction_scale"], "friction_scale"), unpack(request["mass_scale"], "mass_scale"))
+        backend, scales = self._of(request), [unpack(request[name], name) for name in ("friction_scale", "mass_scale")]
+        with self._engine("vary"):
+            backend.vary(*scales)
         return {}
 
     def _close_worlds(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        self._of(request).close()
-        self._backend = None
+        self._of(request)
+        self._drop_worlds()
         return {}
 
 

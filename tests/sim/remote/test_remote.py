@@ -161,13 +161,13 @@ def test_killed_and_started_again(serve) -> None:
 
 def test_a_server_that_hangs_is_late_and_its_late_answer_is_not_believed(serve) -> None:
     server = serve("--backend", "mujoco")
-    backend = make_remote(HAND, UPRIGHT, address=server.endpoint, deadline_s=0.1)
+    backend = make_remote(HAND, UPRIGHT, address=server.endpoint, deadline_s=1.0)
     backend.reset(hands(1))
     os.kill(server.process.pid, signal.SIGSTOP)
     began = time.monotonic()
     with pytest.raises(DriverError, match="no answer to step in time"):
         backend.step(hands(1) + 0.5)
-    assert 0.1 <= time.monotonic() - began < 0.6
+    assert 1.0 <= time.monotonic() - began < 3.0
     os.kill(server.process.pid, signal.SIGCONT)
     with pytest.raises(DriverError, match="was lost"):
         backend.state()
