@@ -14,15 +14,17 @@ from rich.table import Table
 
 from dextrack.demonstrations import store
 from dextrack.errors import InputError
-from dextrack.evaluation.gallery import Exhibit, exhibit, save_sheet
+from dextrack.evaluation import failure_table, poster
+from dextrack.evaluation.gallery import Exhibit, exhibit, exhibit_refused
 from dextrack.evaluation.results import Result, collect, summary
-from dextrack.files import require_writable, write_json
-from dextrack.references.library import find_object
+from dextrack.files import replacing, require_writable, write_json
+from dextrack.mining import ledger
+from dextrack.references.library import find_object, find_recording
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Explain every task of a demonstration store: report.html, gallery.png, tasks.csv and tasks.json in a folder."""
+    """Explain every task of a demonstration store: report.html, failures.png, failures.md, tasks.csv and tasks.json in a folder."""
 
     store: Annotated[Path, tyro.conf.Positional]
     """File of demonstrations, as `dextrack mine` writes it; its ledger is read too where there is one."""
@@ -54,34 +56,47 @@ def main(args: list[str]) -> int:
         write_json(path, table)
     mining_page.save_table(options.out / "tasks.csv", results)
     html.write(options.out / "report.html", mining_page.page(f"Mining: {options.store.name}", results, numbers, exhibits))
+    with replacing(options.out / "failures.md") as temporary:
+        temporary.write_text(failure_table.table(results, f"Failures: {options.store.name}"), encoding="utf-8")
     if exhibits:
-        save_sheet(options.out / "gallery.png", exhibits)
+        poster.save(options.out / "failures.png", results, exhibits)
     show(console, results)
     console.print(f"[bold]{options.out / 'report.html'}[/bold]: {numbers['whole_verdict']} of {numbers['n']} tasks pass the whole verdict")
     return 0
 
 
 def run(options: Evaluate, console: Console) -> tuple[list[Result], list[Exhibit]]:
-    """Results of every task, and pictures of those that failed in simulation."""
+    """Results of every task, and pictures of those that failed."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         job = bar.add_task("explain", total=None)
         results = collect(options.store, lambda i, n, name: bar.update(job, total=n, completed=i, description=f"explain {name}"))
-        shown = [r for r in results if r.failure is not None and r.state == "mined"] if options.pictures else []
+        shown = [r for r in results if r.failure is not None] if options.pictures else []
         exhibits = []
         for i, r in enumerate(shown):
             bar.update(job, total=len(shown), completed=i, description=f"picture {r.task}")
-            demonstration = store.load(options.store, r.task)
-            said = r.prediction.text if r.prediction else ""
-            if r.failure is not None:
-                exhibits.append(exhibit(r.task, demonstration, find_object(demonstration.reference, near=options.store), r.failure, said, options.width))
+            exhibits += _pictures(options, r)
     return results, exhibits
+
+
+def _pictures(options: Evaluate, r: Result) -> list[Exhibit]:
+    """The exhibit of a failed task; none of one that was refused whose recording is not installed."""
+    assert r.failure is not None
+    if r.state == ledger.MINED:
+        demonstration = store.load(options.store, r.task)
+        said = r.prediction.text if r.prediction else ""
+        return [exhibit(r.task, demonstration, find_object(demonstration.reference, near=options.store), r.failure, said, options.width)]
+    try:
+        recording = find_recording(r.task.partition("@")[0])
+        obj = find_object(recording)
+    except InputError:
+        return []
+    return [exhibit_refused(r.task, recording, obj, r.failure, options.width)]
 
 
 def show(console: Console, results: Sequence[Result]) -> None:
     """Print what failed."""
     table = Table("task", "failed", "cause", "finding", title="failures")
-    for r in results:
-        if r.failure is not None:
-            table.add_row(r.task, r.failure.part, r.failure.cause, r.failure.why)
+    for entry in failure_table.entries(results):
+        table.add_row(entry.task, entry.part or "-", entry.label, entry.finding)
     console.print(table if table.row_count else "no failures")

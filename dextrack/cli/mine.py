@@ -20,6 +20,7 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, SimulationError
 from dextrack.files import require_writable, write_json
 from dextrack.mining import campaign, ledger, tasks
+from dextrack.mining.engine import Engine
 from dextrack.mining.mine import MineConfig, mine
 from dextrack.mining.prediction import predict
 from dextrack.objects.spec import ObjectSpec
@@ -48,11 +49,16 @@ class Mine:
     hand: str = "leap_right"
     """Robot hand of those references."""
     workers: int = 0
-    """Worker processes for more than one task; 0: one per core."""
+    """Worker processes for more than one task; 0: one per core, and one alone where worlds are on a GPU, which they would share."""
     seed: int = 0
     """Seed of the first attempt."""
     settings: Annotated[MineConfig, tyro.conf.arg(name="")] = MineConfig()
     """How one task is mined. ``threads`` of 0 is 1 in each worker process."""
+    backend: Literal["mujoco", "mujoco_warp"] = "mujoco"
+    """Engine that grasps and samples are rolled out on: `mujoco` on the cores, `mujoco_warp` on a GPU, where `--sampling.samples` of thousands cost little more
+    than few. Demonstrations are replayed and judged in `mujoco` either way."""
+    device: str | None = None
+    """Where the engine runs: `cuda:0`, or `cpu`, where `mujoco_warp` is slow; by default the first GPU, if there is one."""
     json: Path | None = None
     """Write metrics, verdict and cost to this file too."""
     force: bool = False
@@ -82,6 +88,7 @@ def main(args: list[str]) -> int:
     for path in (options.out, options.json):
         if path is not None:
             require_writable(path)
+    Engine(options.backend, options.device).device_here()
     if options.all or len(options.reference) > 1 or not _is_reference(options.reference[0]):
         return _run_campaign(options, console)
     demonstration, made = run(options, console)
@@ -106,8 +113,9 @@ def _run_campaign(options: Mine, console: Console) -> int:
     if options.reference:
         found = tasks.distinct([*found, *tasks.from_items(options.reference, options.references, options.hand)])
     config = dataclasses.replace(options.settings, threads=options.settings.threads or 1)
-    count = min(options.workers or len(os.sched_getaffinity(0)), len(found))
-    wanted = campaign.Campaign(tuple(found), options.out, config, options.seed, count, options.force)
+    engine = Engine(options.backend, options.device)
+    count = min(options.workers or (1 if engine.device_here() != "cpu" else len(os.sched_getaffinity(0))), len(found))
+    wanted = campaign.Campaign(tuple(found), options.out, config, options.seed, count, options.force, engine)
     try:
         with Screen(console, count) as screen:
             rows = campaign.run(wanted, screen)
@@ -140,7 +148,8 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
     path = Path(options.reference[0]).expanduser()
     reference = Reference.load(path)
     obj = find_object(reference, near=path)
-    inputs = campaign.inputs(reference.digest, options.settings, options.seed)
+    engine = Engine(options.backend, options.device)
+    inputs = campaign.inputs(reference.digest, options.settings, options.seed, engine)
     found = None if options.force else campaign.stored(options.out, f"{reference.name}@{reference.hand_name}", inputs)
     if found is not None:
         return found, False
@@ -153,7 +162,7 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
             name = f"mine {reference.name}" + (f", attempt {attempt}" if attempt else "")
             bar.update(task, description=name, completed=done, error=off(error))
 
-        demonstration = campaign.marked(mine(reference, obj, options.settings, options.seed, tell), inputs)
+        demonstration = campaign.marked(mine(reference, obj, options.settings, options.seed, tell, engine), inputs)
     store.save(options.out, demonstration, replace=True)
     p = demonstration.provenance
     console.print(f"mined {reference.name} in {p['seconds']:.0f} s and {p['control_steps'] / 1e3:.0f} thousand control steps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -123,5 +124,7 @@ def _one(path: Path, name: str) -> str:
     known = store.names(path)
     fitting = [n for n in known if n == name or n.split("@")[0] == name] or [n for n in known if n.startswith(name)]
     if len(fitting) != 1:
-        raise InputError(f"{path}: {name!r} names {len(fitting)} demonstrations.", remedy=f"name one of: {', '.join(known) or 'none'}.")
+        # A store may hold hundreds: those that the name fits, else those that look like it.
+        near = fitting or difflib.get_close_matches(name, known, n=8, cutoff=0.4) or list(known)
+        raise InputError(f"{path}: {name!r} names {len(fitting)} demonstrations.", remedy=f"name one of: {', '.join(near) or 'none'}.")
     return fitting[0]

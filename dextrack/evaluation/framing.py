@@ -57,7 +57,8 @@ def choose(stage: Stage, rows: Sequence[Row], width: int = 640, height: int = 48
     points = [_outline(stage, rows, key) for key in range(len(rows[0][1]))]
     best: tuple[Camera, ...] = ()
     best_score = -np.inf
-    small = Stage(stage.object, tuple(m for m, _ in rows), 96, 72)
+    # Shadows are no part of what is counted, and a map of full size costs more than all these pictures.
+    small = Stage(stage.object, tuple(m for m, _ in rows), 96, 72, shadows=64)
     try:
         for azimuth in AZIMUTHS:
             for elevation in ELEVATIONS:

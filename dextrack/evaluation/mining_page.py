@@ -33,7 +33,7 @@ def page(title: str, results: Sequence[Result], numbers: dict[str, Any], exhibit
         blocks += [html.heading("Why tasks failed"), html.figure(figures.bars("causes", numbers["causes"], "failed tasks"), _CAUSES, alt)]
     blocks += [html.heading("Every task"), html.table(_HEADER, [_row(r) for r in results])]
     if exhibits:
-        blocks += [html.heading("Failures"), html.paragraph("The blue shape is where the object should be. Pictures are of the replay that failed.")]
+        blocks += [html.heading("Failures"), html.paragraph(_SHOWN)]
     for e in exhibits:
         said = f" Predicted before mining: {e.prediction}." if e.prediction else ""
         blocks += [html.heading(f"{e.task}: {e.failure.cause}"), html.film_strip(e.strip, f"{e.failure.why}.{said} Evidence: {evidence(e.failure.evidence)}.")]
@@ -90,6 +90,7 @@ def prediction_scores(results: Sequence[Result]) -> dict[str, Any]:
 
 
 _CAUSES = "One cause per task that did not pass the whole verdict within 20 degrees; dextrack/mining/failure.py has the rules in words."
+_SHOWN = "The blue shape is where the object should be. Pictures are of the replay that failed, or of the recording that was refused."
 _HEADER = ("task", "whole verdict", "20°", "error", *PARTS, "time", "cause of failure", "predicted")
 
 
@@ -124,5 +125,5 @@ def _row(r: Result) -> list[str]:
     seconds = r.cost.get("seconds")
     said = "" if r.prediction is None else f"{'pass' if r.prediction.will_pass else 'fail'}, {100 * r.prediction.passed:.0f} %"
     within = "yes" if r.metrics.get("success_20") else "no"
-    cause = "" if r.failure is None else f"{r.failure.cause}: {r.failure.why}"
+    cause = f"{r.state}: {r.why}" if r.why and r.failure is None else "" if r.failure is None else f"{r.failure.cause}: {r.failure.why}"
     return [r.task, "passed" if r.passed else "not passed", within, error, *parts, f"{seconds:.0f} s" if seconds else "-", cause, said]

@@ -61,7 +61,8 @@ class Result:
         row |= {k: self.metrics.get(k) for k in ("t_err_m", "r_err_rad", "e_wrist", "e_finger_rad", "success_20", "success_40")}
         row["replays_survived"] = self.verdict.get("robust", {}).get("numbers", {}).get("survived")
         row |= {k: self.cost.get(k) for k in _COST}
-        row |= {"cause": self.failure.cause, "failed_part": self.failure.part, "frame": self.failure.frame, "finding": self.failure.why} if self.failure else {}
+        if f := self.failure:
+            row |= {"cause": f.cause, "perturbed_cause": f.perturbed, "failed_part": f.part, "frame": f.frame, "finding": f.why}
         if self.prediction:
             row |= {"predicted_tracked": self.prediction.tracked, "predicted_passed": self.prediction.passed, "predicted_because": self.prediction.because}
         return row

@@ -37,8 +37,8 @@ _BONES = tuple((a, b, 0.0075) for finger in _FINGERS for a, b in zip(finger, fin
 class Stage:
     """An object on a table, with a robot hand and an arm where motions have them."""
 
-    def __init__(self, obj: ObjectSpec, motions: tuple[Motion, ...], width: int = 640, height: int = 480) -> None:
-        """Build the model that ``motions`` of ``obj`` need and open a camera on it.
+    def __init__(self, obj: ObjectSpec, motions: tuple[Motion, ...], width: int = 640, height: int = 480, shadows: int = 4096) -> None:
+        """Build the model that ``motions`` of ``obj`` need and open a camera on it; ``shadows`` is the side of their map, pixels.
 
         Raises:
             InputError: a motion's hand is not registered.
@@ -46,7 +46,7 @@ class Stage:
         """
         hands = [m.hand for m in motions if m.hand is not None]
         arms = [m.arm for m in motions if m.arm is not None]
-        spec = _empty(2 * width, 2 * height)
+        spec = _empty(2 * width, 2 * height, shadows)
         _add_object(spec, obj)
         hand = load_hand(hands[0].hand_name) if hands else None
         if hand is not None:
@@ -162,13 +162,13 @@ def _add_geom(scene: mujoco.MjvScene, shape: mujoco.mjtGeom, size: float, positi
     return geom
 
 
-def _empty(width: int, height: int) -> mujoco.MjSpec:
+def _empty(width: int, height: int, shadows: int) -> mujoco.MjSpec:
     """A table and lights."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     look = spec.visual
     look.global_.offwidth, look.global_.offheight = width, height
-    look.quality.shadowsize, look.quality.offsamples = 4096, 0
+    look.quality.shadowsize, look.quality.offsamples = shadows, 0
     look.headlight.ambient, look.headlight.diffuse, look.headlight.specular = [0.42] * 3, [0.30] * 3, [0.05] * 3
     look.map.znear, look.map.zfar, look.map.shadowclip = 0.01, 20.0, 0.6
     spec.stat.extent, spec.stat.center = 1.0, [0.0, 0.0, 0.1]

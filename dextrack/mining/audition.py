@@ -22,6 +22,8 @@ from dextrack.mining.grasps import other_grasp
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
 from dextrack.settings import require
+from dextrack.sim import make_rollouts
+from dextrack.sim.rollouts import Rollouts
 from dextrack.sim.scene import Scene
 
 Floats = NDArray[np.float64]
@@ -72,6 +74,8 @@ class Tried:
     """Share of the way from the first movement to the end, mean over the worlds, in [0, 1]."""
     nominal: float
     """The same in the nominal world."""
+    tuned: bool = False
+    """Whether it was changed since it was planned."""
 
 
 def share_carried(guide: Reference, position_w: Floats, quaternion_w: Floats, away: float, turned: float) -> Floats:
@@ -96,12 +100,25 @@ class Auditions:
     """The auditions of one task, and what they cost."""
 
     def __init__(
-        self, reference: Reference, obj: ObjectSpec, scene: Scene, members: tuple[Member, ...], config: AuditionConfig, force: float, seed: int, threads: int
+        self,
+        reference: Reference,
+        obj: ObjectSpec,
+        scene: Scene,
+        members: tuple[Member, ...],
+        config: AuditionConfig,
+        force: float,
+        seed: int,
+        threads: int,
+        rollouts: Rollouts | None = None,
     ) -> None:
-        """Nothing is tried yet; ``members`` are the worlds, the nominal one first, and ``force`` the pad force of a squeeze of 1, N."""
+        """Nothing is tried yet; ``members`` are the worlds, the nominal one first, and ``force`` the pad force of a squeeze of 1, N.
+
+        They are tried on ``rollouts``; where that is None, on ``threads`` threads of MuJoCo.
+        """
         self._reference, self._obj, self._scene, self._config = reference, obj, scene, config
         self._members = tuple(m.spread(config.spread) for m in members)
-        self._force, self._seed, self._threads = force, seed, threads
+        self._force, self._seed = force, seed
+        self._rollouts = rollouts or make_rollouts("mujoco", scene, threads)
         self._onset = int(reference.diagnosis["onset"])
         self.steps = 0
         """Control steps simulated so far, over all worlds."""
@@ -138,6 +155,14 @@ class Auditions:
             if number not in self.whole:
                 yield self._encore(number)
 
+    def promising(self) -> Iterator[Tried]:
+        """Every grasp of ``run``, those that carried the object farthest first, but the reference's own among the first four; nothing is simulated."""
+        ranked = sorted(self.first, key=lambda k: -(2.0 * self.whole.get(k, 0.0) + self.first[k]))
+        for number in [*ranked[:3], 0, *ranked[3:]]:
+            guide = other_grasp(self._reference, self._obj, number, self._seed)
+            assert guide is not None  # it is planned as its beginning was
+            yield Tried(number, guide, make_baseline(guide, self._scene, self._force), 0.0, self.whole.get(number, 0.0), 0.0)
+
     def _encore(self, number: int) -> Tried:
         """Try the grasp, whose beginning was tried, to the end."""
         guide = other_grasp(self._reference, self._obj, number, self._seed)
@@ -154,8 +179,9 @@ class Auditions:
         """(squeeze, share of the way, mean over worlds, share in the nominal one) of the gain that carries farthest, the gentlest among equals."""
         c, gains = self._config, sorted(self._config.squeezes)
         targets = np.clip(np.array([baseline.squeezed(gain) for gain in gains]), *self._scene.hand.limits())
-        ensemble = Ensemble(self._scene, guide, self._members, len(gains), self._threads)
-        qpos, _ = ensemble.rollout(targets)
+        ensemble = Ensemble(self._scene, guide, self._members, len(gains), rollouts=self._rollouts)
+        arrays = ensemble.arrays
+        qpos = arrays.host(ensemble.rollout(arrays.array(targets))[0])
         self.steps, self.physics_seconds = self.steps + ensemble.steps, self.physics_seconds + ensemble.physics_seconds
         k = self._scene.object_qpos
         share = share_carried(guide, qpos[..., k : k + 3], qpos[..., k + 3 : k + 7], c.away, c.turned)

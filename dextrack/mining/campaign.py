@@ -20,6 +20,7 @@ from dextrack.errors import InputError
 from dextrack.files import require_writable
 from dextrack.mining import ledger as ledgers
 from dextrack.mining import workers
+from dextrack.mining.engine import MUJOCO, Engine
 from dextrack.mining.ledger import Ledger, Row
 from dextrack.mining.tasks import Task
 from dextrack.references.library import find_object, find_recording
@@ -43,6 +44,8 @@ class Campaign:
     """Worker processes, each of which mines one task at a time."""
     force: bool = False
     """Mine also what the store holds already from the same inputs."""
+    engine: Engine = MUJOCO
+    """What each worker rolls out on."""
 
 
 class Watcher(Protocol):
@@ -107,7 +110,7 @@ def _retarget(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher
 
 
 def _mine(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher: Watcher) -> None:
-    jobs = [workers.Job(t.key, _mine_job, (t.path, t.digest, campaign.config, campaign.seed)) for t in tasks]
+    jobs = [workers.Job(t.key, _mine_job, (t.path, t.digest, campaign.config, campaign.seed, campaign.engine)) for t in tasks]
     for task, ended in _run(campaign, ledger, tasks, jobs, watcher):
         demonstration: Demonstration = ended.result
         store.save(campaign.store, demonstration, replace=True)
@@ -147,21 +150,25 @@ def _retarget_job(recording: str, hand: str, threads: int, tell: workers.Tell) -
     return retarget(loaded, find_object(loaded), load_hand(hand), RetargetConfig(), 0, lambda done: tell(0, done, 0.0))
 
 
-def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, tell: workers.Tell) -> Demonstration:
+def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, engine: Engine, tell: workers.Tell) -> Demonstration:
     """In a worker: mine the reference at ``path``."""
     from dextrack.mining.mine import mine
 
     reference = Reference.load(path)
     if reference.digest != digest:
         raise InputError(f"{path}: it was changed while the campaign ran.", remedy="run the same command again.")
-    demonstration = marked(mine(reference, find_object(reference, near=path), config, seed, tell), inputs(digest, config, seed))
+    found = mine(reference, find_object(reference, near=path), config, seed, tell, engine)
+    demonstration = marked(found, inputs(digest, config, seed, engine))
     store.require_storable(demonstration)
     return demonstration
 
 
-def inputs(digest: str, config: MineConfig, seed: int) -> str:
-    """One digest of everything that a demonstration is made from; the number of threads does not matter."""
-    settings = json.dumps([digest, dataclasses.asdict(dataclasses.replace(config, threads=1)), seed], sort_keys=True)
+def inputs(digest: str, config: MineConfig, seed: int, engine: Engine = MUJOCO) -> str:
+    """One digest of everything that a demonstration is made from; threads and devices do not matter, and that of MuJoCo is as before there was a choice."""
+    made_from: list[Any] = [digest, dataclasses.asdict(dataclasses.replace(config, threads=1)), seed]
+    if engine.backend != MUJOCO.backend:
+        made_from.append(engine.backend)
+    settings = json.dumps(made_from, sort_keys=True)
     return hashlib.sha256(settings.encode()).hexdigest()
 
 
@@ -169,7 +176,7 @@ def _known(campaign: Campaign, ledger: Ledger, task: Task) -> bool:
     """Whether ``task`` needs no work: the ledger says so, or the store has it and the ledger is told so now."""
     if campaign.force:
         return False
-    row, wanted = ledger.rows.get(task.key), inputs(task.digest, campaign.config, campaign.seed)
+    row, wanted = ledger.rows.get(task.key), inputs(task.digest, campaign.config, campaign.seed, campaign.engine)
     same = row is not None and row.inputs == wanted
     if row is not None and same and row.state == ledgers.REFUSED:
         return True
@@ -203,7 +210,7 @@ def _row(campaign: Campaign, task: Task, state: str, why: str = "", ended: worke
     if ended is not None:
         more |= {"seconds": ended.seconds, "cpu_seconds": ended.cpu_seconds, "attempt": ended.attempt}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    digest = inputs(task.digest, campaign.config, campaign.seed)
+    digest = inputs(task.digest, campaign.config, campaign.seed, campaign.engine)
     return Row(task.key, state, digest, why, steps=task.steps, seed=campaign.seed, ended=now, **more)
 
 

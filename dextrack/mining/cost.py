@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable
 
 from dextrack.mining.baseline import Baseline
 from dextrack.objects.distance import SignedDistance
 from dextrack.references.reference import Reference
+from dextrack.sim.arrays import Array, Arrays, HostArrays
 from dextrack.sim.scene import Scene
-
-Floats = NDArray[np.float64]
-
 
 PUSH = 8.0
 """Force on the wrist that costs nothing, N: what it takes to carry and accelerate a hand and the heaviest objects."""
@@ -46,44 +42,49 @@ class CostConfig:
 
 
 class TrackingCost:
-    """Cost of rolled-out states, vectorised over members, samples and steps."""
+    """Cost of rolled-out states, vectorised over members, samples and steps; computed where the rollouts are."""
 
-    def __init__(self, scene: Scene, reference: Reference, baseline: Baseline, distance: SignedDistance, config: CostConfig) -> None:
-        """Keep what the cost compares with."""
-        self._scene, self._reference, self._baseline, self._distance, self._config = scene, reference, baseline, distance, config
+    def __init__(
+        self, scene: Scene, reference: Reference, baseline: Baseline, distance: SignedDistance, config: CostConfig, arrays: Arrays | None = None
+    ) -> None:
+        """Keep what the cost compares with, as ``arrays`` (None: numpy's)."""
+        arrays = arrays or HostArrays()
+        self._xp, self._config, self._plan = arrays.xp, config, baseline.weights
         names = [f.finger for f in scene.hand.fingertips]
-        self._columns = [names.index(f) for f in baseline.fingers]
-        self._radii = np.array([scene.hand.fingertips[i].radius for i in self._columns])
+        columns = [names.index(f) for f in baseline.fingers]
+        self._columns, self._radii = arrays.index(columns), arrays.array([scene.hand.fingertips[i].radius for i in columns])
+        self._weights, self._contacts = arrays.array(baseline.weights), arrays.array(baseline.contacts_o)
+        self._hand, self._joints, self._object = arrays.array(reference.hand), arrays.index(scene.hand_qpos), scene.object_qpos
+        self._position, self._quaternion = arrays.array(reference.object_position_w), arrays.array(reference.object_quaternion_w)
+        self._outside: Callable[[Array], Array] = (lambda points: distance.query(points)[0]) if arrays.device is None else distance.on_device(arrays.device)
 
-    def __call__(self, qpos: Floats, sensors: Floats, first: int) -> Floats:
+    def __call__(self, qpos: Array, sensors: Array, first: int) -> Array:
         """Cost (...) of states after steps ``first`` .. ``first`` + H - 1: qpos (..., H, nq), sensors (..., H, F + 1, 3) as of ``Ensemble``."""
-        c, horizon = self._config, qpos.shape[-2]
+        c, xp, horizon = self._config, self._xp, qpos.shape[-2]
         at = slice(first + 1, first + 1 + horizon)
         away, turned = self.object_errors(qpos, first)
         cost = c.position * away + c.rotation * turned
-        cost = cost + c.push * np.maximum(np.linalg.norm(sensors[..., -1, :], axis=-1) - PUSH, 0.0)
+        cost = cost + c.push * xp.clip(xp.linalg.norm(sensors[..., -1, :], axis=-1) - PUSH, 0.0, None)
         tips = sensors[..., self._columns, :]
-        weights = self._baseline.weights[at]
-        if weights.max() > 1e-3:
-            outside = self._distance.query(tips)[0] - self._radii
-            gap = np.abs(outside)
-            cost = cost + c.depth * np.maximum(-outside - 0.002, 0.0).sum(axis=-1)
-            away = np.linalg.norm(tips - self._baseline.contacts_o, axis=-1)
-            cost = cost + (weights * (c.gap * np.maximum(gap - 0.001, 0.0) + c.anchor * away)).sum(axis=-1)
-        theta = qpos[..., self._scene.hand_qpos] - self._reference.hand[at]
-        cost = cost + c.wrist * np.linalg.norm(theta[..., :3], axis=-1) + c.finger * np.abs(theta[..., 6:]).mean(axis=-1)
+        if self._plan[at].max() > 1e-3:
+            outside = self._outside(tips) - self._radii
+            gap = xp.abs(outside)
+            cost = cost + c.depth * xp.clip(-outside - 0.002, 0.0, None).sum(axis=-1)
+            away = xp.linalg.norm(tips - self._contacts, axis=-1)
+            cost = cost + (self._weights[at] * (c.gap * xp.clip(gap - 0.001, 0.0, None) + c.anchor * away)).sum(axis=-1)
+        theta = qpos[..., self._joints] - self._hand[at]
+        cost = cost + c.wrist * xp.linalg.norm(theta[..., :3], axis=-1) + c.finger * xp.abs(theta[..., 6:]).mean(axis=-1)
         total = cost.mean(axis=-1) + cost[..., -1]
-        return np.where(np.isfinite(total), total, 1e6)
+        return xp.where(xp.isfinite(total), total, 1e6)
 
-    def object_errors(self, qpos: Floats, first: int) -> tuple[Floats, Floats]:
+    def object_errors(self, qpos: Array, first: int) -> tuple[Array, Array]:
         """Distance, m, and angle, rad, of the object from its reference, (..., H) each, after steps ``first`` .. ``first`` + H - 1."""
-        k, at = self._scene.object_qpos, slice(first + 1, first + 1 + qpos.shape[-2])
-        away = np.linalg.norm(qpos[..., k : k + 3] - self._reference.object_position_w[at], axis=-1)
+        k, at, xp = self._object, slice(first + 1, first + 1 + qpos.shape[-2]), self._xp
+        away = xp.linalg.norm(qpos[..., k : k + 3] - self._position[at], axis=-1)
         # |<q, q_hat>| avoids a product of quaternions: this runs for millions of states.
-        dot = np.abs((qpos[..., k + 3 : k + 7] * self._reference.object_quaternion_w[at]).sum(axis=-1))
-        return away, 2.0 * np.arccos(np.clip(dot, 0.0, 1.0))
+        dot = xp.abs((qpos[..., k + 3 : k + 7] * self._quaternion[at]).sum(axis=-1))
+        return away, 2.0 * xp.arccos(xp.clip(dot, 0.0, 1.0))
 
-    def over_members(self, cost: Floats) -> Floats:
+    def over_members(self, cost: Array) -> Array:
         """Reduce costs (E, S) to (S,): a blend of mean and worst member."""
-        blended: Floats = (1.0 - self._config.worst) * cost.mean(axis=0) + self._config.worst * cost.max(axis=0)
-        return blended
+        return (1.0 - self._config.worst) * cost.mean(axis=0) + self._config.worst * self._xp.amax(cost, axis=0)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 
-import mujoco
-import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
 
 from dextrack import rotations
 from dextrack.mining.settling import settled_pose
 from dextrack.references.reference import Reference
-from dextrack.sim.physics import OBJECT
+from dextrack.sim import make_rollouts
+from dextrack.sim.arrays import Array
+from dextrack.sim.backend import Floats
+from dextrack.sim.rollouts import Rollouts, RolloutWorlds
 from dextrack.sim.scene import Scene
-
-Floats = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,82 +51,131 @@ MEMBERS = (
 """The default ensemble: the nominal world and three unfavourable ones."""
 
 
-class Ensemble:
-    """Members of one scene, each with its state, and a batch that rolls samples out from them."""
+CHUNK = 30
+"""Control steps after which worlds that have lost the object are left out."""
 
-    def __init__(self, scene: Scene, reference: Reference, members: tuple[Member, ...], samples: int, threads: int = 0) -> None:
-        """Put every member at the reference's first state, the object at rest; ``samples`` is the most sequences rolled out at once."""
+
+class Ensemble:
+    """Members of one scene, each with its state, and worlds that samples are rolled out in from there."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        reference: Reference,
+        members: tuple[Member, ...],
+        samples: int,
+        threads: int = 0,
+        rollouts: Rollouts | None = None,
+        rest: tuple[Floats, Floats] | None = None,
+    ) -> None:
+        """Put every member at the reference's first state, the object at rest.
+
+        Args:
+            scene: hand, object and table.
+            reference: what begins there.
+            members: the worlds.
+            samples: sequences that are rolled out at once.
+            threads: of MuJoCo; 0: all cores.
+            rollouts: the engine of ``scene`` whose worlds are used, as long as no other ensemble asks it for any; None: MuJoCo.
+            rest: where the object lies at rest, as of ``settled_pose``; None: that is found out.
+        """
         self.scene, self.members, self.samples = scene, members, samples
+        rollouts = rollouts or make_rollouts("mujoco", scene, threads)
+        self.arrays = rollouts.arrays
+        """What targets and states are arrays of."""
         count = len(members)
-        self._live = mujoco.batch.Batch(scene.model, count, min(threads, count) if threads else 0)
-        self._trial = mujoco.batch.Batch(scene.model, count * samples, threads)
-        for batch, repeat in ((self._live, 1), (self._trial, samples)):
-            self._vary(batch, repeat)
-        position, quaternion = settled_pose(scene, reference.hand[0], reference.object_position_w[0], reference.object_quaternion_w[0])
+        self._live = rollouts.worlds(count)
+        self._trial = rollouts.worlds(count * samples) if samples > 1 else self._live
+        self._member = self.arrays.index(np.repeat(np.arange(count), samples))
+        for worlds, repeat in ((self._live, 1), (self._trial, samples)):
+            scales = ("friction_scale", "mass_scale", "gain_scale")
+            worlds.vary(*(np.repeat([getattr(m, scale) for m in members], repeat) for scale in scales))
+        position, quaternion = rest or settled_pose(scene, reference.hand[0], reference.object_position_w[0], reference.object_quaternion_w[0])
         # Shifted and turned over the level table, what lay at rest still does.
         turn = rotations.from_rotation_vector([[0.0, 0.0, m.yaw] for m in members])
         offset = np.array([[*m.offset, 0.0] for m in members])
-        self._live.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
-        self._live.bind("qpos")[:] = scene.qpos(np.tile(reference.hand[0], (count, 1)), position + offset, rotations.multiply(turn, quaternion))
-        self._live.bind("ctrl")[:] = reference.hand[0]
+        self._live.reset(np.tile(reference.hand[0], (count, 1)), position + offset, rotations.multiply(turn, quaternion))
         self.steps = 0
         """Control steps simulated so far, over all worlds."""
         self.physics_seconds = 0.0
         """Wall time spent inside the engine so far."""
 
-    def _vary(self, batch: mujoco.batch.Batch, repeat: int) -> None:
-        model = self.scene.model
-        body = model.body(OBJECT).id
-        geoms = np.flatnonzero(model.geom_bodyid == body)
-        friction = np.repeat([m.friction_scale for m in self.members], repeat)
-        mass = np.repeat([m.mass_scale for m in self.members], repeat)
-        batch.expand("geom_friction")[:, geoms, 0] = model.geom_friction[geoms, 0] * friction[:, None]
-        batch.expand("body_mass")[:, body] = model.body_mass[body] * mass
-        batch.expand("body_inertia")[:, body] = model.body_inertia[body] * mass[:, None]
-        fingers = np.array([model.actuator(name).id for name in self.scene.hand.finger_joints])
-        gain = np.repeat([m.gain_scale for m in self.members], repeat)[:, None, None]
-        for field in ("actuator_gainprm", "actuator_biasprm"):
-            batch.expand(field)[:, fingers] = getattr(model, field)[fingers] * gain
-        batch.set_const()
-
-    def rollout(self, targets: Floats) -> tuple[Floats, Floats]:
+    def rollout(self, targets: Array) -> tuple[Array, Array]:
         """Roll target sequences (S, H, 22) out in every member from its current state; the states do not advance.
 
         Returns:
-            (qpos (E, S, H, nq), sensors (E, S, H, F + 1, 3)) after each control step; S is at most ``samples``. The sensors are those of the
+            (qpos (E, S, H, nq), sensors (E, S, H, F + 1, 3)) after each control step; S is 1 or ``samples``. The sensors are those of the
             scene: pad centres in the object's frame, m, by finger of the hand, and last the force on the wrist, N.
         """
-        s, horizon, _ = targets.shape
-        count = len(self.members)
-        ids = (np.arange(count)[:, None] * self.samples + np.arange(s)).ravel()
-        self._trial.state[ids] = np.repeat(self._live.state, s, axis=0)
-        qpos, sensors = self._run(self._trial, np.tile(targets, (count, 1, 1)), ids)
+        s, horizon = targets.shape[:2]
+        count, state = len(self.members), self._live.state()
+        if s == self.samples and s > 1:
+            self._trial.set_state(state[self._member])
+            qpos, sensors = self._run(self._trial, self.arrays.xp.tile(targets, (count, 1, 1)))
+        else:
+            # So few worlds are the members themselves, which are put back: to have others run would take an engine on a device as long as all samples do.
+            qpos, sensors = self._run(self._live, self.arrays.xp.tile(targets, (count, 1, 1)))
+            self._live.set_state(state)
         self.steps += count * s * horizon
         return qpos.reshape(count, s, horizon, -1), sensors.reshape(count, s, horizon, -1, 3)
 
-    def state(self) -> Floats:
+    def carry(self, targets: Floats, off: Callable[[Floats, int], NDArray[np.bool_]]) -> tuple[Floats, Floats, Floats]:
+        """Roll target sequences (S, H, 22) out in every member until the object is off; what is off by then is not simulated on.
+
+        Args:
+            targets: S is ``samples``.
+            off: from qpos (..., h, nq) after step ``first`` and those that follow, and ``first``, says whether the object is off after each (..., h).
+
+        Returns:
+            (qpos (E, S, H, nq), sensors (E, S, H, F + 1, 3), the step (E, S) after which the object was off first, H where it never was); states
+            long after that are zero.
+        """
+        (samples, horizon, _), count = targets.shape, len(self.members)
+        worlds, arrays = self._trial, self.arrays
+        worlds.set_state(self._live.state()[self._member])
+        until = np.full(count * samples, float(horizon))
+        rows = np.arange(count * samples)
+        qpos: Floats = np.zeros(0)
+        sensors: Floats = np.zeros(0)
+        for first in range(0, horizon, CHUNK):
+            ahead = targets[rows % samples, first : first + CHUNK]
+            began = time.perf_counter()
+            reached = [arrays.host(a) for a in worlds.run(arrays.array(ahead), rows)]
+            self.physics_seconds += time.perf_counter() - began
+            self.steps += len(rows) * ahead.shape[1]
+            if first == 0:
+                qpos, sensors = (np.zeros((len(rows), horizon, a.shape[-1])) for a in reached)
+            qpos[rows, first : first + CHUNK], sensors[rows, first : first + CHUNK] = reached
+            lost = off(reached[0], first)
+            gone = lost.any(axis=1)
+            until[rows[gone]] = first + lost[gone].argmax(axis=1)
+            rows = rows[~gone]
+            if not len(rows):
+                break
+        shape = (count, samples, horizon)
+        return qpos.reshape(*shape, -1), sensors.reshape(*shape, -1, 3), until.reshape(count, samples)
+
+    def state(self) -> Array:
         """A copy of the members' physics states, for ``set_state``."""
-        return np.array(self._live.state)
+        return self._live.state()
 
-    def set_state(self, state: Floats) -> None:
+    def set_state(self, state: Array) -> None:
         """Put the members back to ``state``."""
-        self._live.state[:] = state
+        self._live.set_state(state)
 
-    def qpos(self) -> Floats:
+    def qpos(self) -> Array:
         """Current qpos of every member, (E, nq)."""
-        return np.array(self._live.bind("qpos"))
+        return self._live.qpos()
 
-    def advance(self, targets: Floats) -> tuple[Floats, Floats]:
+    def advance(self, targets: Array) -> tuple[Array, Array]:
         """Advance every member along ``targets`` (H, 22); returns (qpos (E, H, nq), sensors (E, H, F + 1, 3))."""
         count = len(self.members)
-        qpos, sensors = self._run(self._live, np.tile(targets, (count, 1, 1)), None)
+        qpos, sensors = self._run(self._live, self.arrays.xp.tile(targets, (count, 1, 1)))
         self.steps += count * len(targets)
         return qpos, sensors.reshape(count, len(targets), -1, 3)
 
-    def _run(self, batch: mujoco.batch.Batch, targets: Floats, ids: NDArray[np.intp] | None) -> tuple[Floats, Floats]:
-        k = self.scene.physics.substeps
-        control = np.repeat(targets, k, axis=1)
+    def _run(self, worlds: RolloutWorlds, targets: Array) -> tuple[Array, Array]:
         began = time.perf_counter()
-        record = batch.rollout(control.shape[1], control=control, record=("qpos", "sensordata"), ids=ids)
+        reached = worlds.run(targets)
         self.physics_seconds += time.perf_counter() - began
-        return record["qpos"][:, k - 1 :: k], record["sensordata"][:, k - 1 :: k]
+        return reached

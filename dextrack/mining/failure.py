@@ -93,6 +93,8 @@ class Failure:
     """What the rules looked at, SI units."""
     member: int | None = None
     """Index of the perturbed replay that ``frame`` belongs to; None for the nominal one."""
+    perturbed: str = ""
+    """For ``not robust``: the most common cause among the perturbed replays that fail."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -226,7 +228,8 @@ def _fragile(trial: _Trial, reference: Reference) -> Failure:
     common = Counter(f.cause for f in found).most_common(1)[0][0]
     shown = next(f for f in found if f.cause == common)
     why = f"{len(found)} of {len(members)} perturbed replays fail, most often: {common} ({shown.why})"
-    return dataclasses.replace(shown, cause=FRAGILE, part="robust", why=why, evidence={**shown.evidence, "replays_failed": float(len(found))})
+    evidence = {**shown.evidence, "replays_failed": float(len(found))}
+    return dataclasses.replace(shown, cause=FRAGILE, part="robust", why=why, evidence=evidence, perturbed=common)
 
 
 def _cause(s: Scrutiny, part: str) -> Failure:

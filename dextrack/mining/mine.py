@@ -16,9 +16,11 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands.spec import load_hand
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
+from dextrack.mining.engine import MUJOCO, Engine
 from dextrack.mining.ensemble import NOMINAL, Member
 from dextrack.mining.replays import EVALUATION_SEED, replay, survivals
 from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
+from dextrack.mining.tuning import Tuning, TuningConfig
 from dextrack.objects.distance import signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
@@ -39,10 +41,12 @@ class MineConfig:
     """The nominal world."""
     audition: AuditionConfig = AuditionConfig()
     """How grasps are tried out before anything is searched."""
+    tuning: TuningConfig = TuningConfig()
+    """How grasps are tuned where none passes its audition."""
     search: tuple[Member, ...] = (NOMINAL,)
     """Worlds of the search for a grasp. In one alone long motions are tracked to their end; hardening comes after."""
     grasps: int = 2
-    """Grasps searched with where none passed its audition, those that carried the object farthest first; the best result is kept."""
+    """Grasps searched with where none passed its audition or was tuned until it did, those that carried the object farthest first; the best result is kept."""
     spreads: tuple[float, ...] = (0.7,)
     """Where a search did the task, its grasp is hardened against the members once per spread, which multiplies their offsets:
     tall things are knocked over by the whole offsets before anything is learnt."""
@@ -55,7 +59,7 @@ class MineConfig:
     good_turn: float = 0.25
     """... and within this angle, rad: members whose object began elsewhere cannot have it nearer, and need no help."""
     budget: int = 300_000
-    """No search and no hardening begins after this many simulated control steps of searches."""
+    """No search and no hardening begins after this many simulated control steps of searches; auditions and tuning do not count."""
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
 
@@ -74,30 +78,42 @@ Progress = Callable[[int, float, float], None]
 """Called with (attempt, fraction done, object position error of the worst member, m); attempt 0 are the auditions, whose error is not a number."""
 
 
-def mine(reference: Reference, obj: ObjectSpec, config: MineConfig | None = None, seed: int = 0, progress: Progress | None = None) -> Demonstration:
-    """Solve the tracking task of ``reference`` and ``obj``: try grasps out, and where none does it alone, search and then harden against other worlds.
+def mine(
+    reference: Reference,
+    obj: ObjectSpec,
+    config: MineConfig | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    engine: Engine = MUJOCO,
+) -> Demonstration:
+    """Solve the tracking task of ``reference`` and ``obj``: try grasps out and tune them, and where none does it alone, search and harden.
 
     Args:
         reference: what to track.
         obj: its object.
         config: settings; the measured defaults when None.
-        seed: of the first attempt; the same seed gives the same demonstration at any number of threads.
+        seed: of the first attempt; the same seed gives the same demonstration at any number of threads of MuJoCo.
         progress: called as work goes on.
+        engine: what rolls out. Whatever it is, hold tests, the replay and the verdict are MuJoCo's on the CPU, so that verdicts compare.
 
     Returns:
         The best demonstration found, whether or not its verdict passes.
 
     Raises:
-        InputError: the object or its hand's joints are not the reference's, or the seed is negative.
+        InputError: the object or its hand's joints are not the reference's, the seed is negative, or the engine is not there.
     """
     config = config or MineConfig()
     _refuse_mismatch(reference, obj, seed)
-    work = _Work(reference, obj, config, seed, progress)
-    work.audition()
-    for tried in work.best_grasps():
-        if work.finished:
-            break
-        work.search(tried)
+    work = _Work(reference, obj, config, seed, progress, engine)
+    try:
+        work.audition()
+        work.tune()
+        for tried in work.best_grasps():
+            if work.finished:
+                break
+            work.search(tried)
+    finally:
+        work.close()
     return work.result()
 
 
@@ -116,17 +132,24 @@ def _refuse_mismatch(reference: Reference, obj: ObjectSpec, seed: int) -> None:
 class _Work:
     """The attempts at one task, the best of them, and what they cost together."""
 
-    def __init__(self, reference: Reference, obj: ObjectSpec, config: MineConfig, seed: int, progress: Progress | None) -> None:
+    def __init__(self, reference: Reference, obj: ObjectSpec, config: MineConfig, seed: int, progress: Progress | None, engine: Engine) -> None:
         self._reference, self._obj, self._config, self._seed, self._progress = reference, obj, config, seed, progress
         self._began = time.monotonic()
         self._scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
         self._distance = signed_distance(obj)
         members, force = config.sampling.members, config.sampling.force
-        self._auditions = Auditions(reference, obj, self._scene, members, config.audition, force, seed, config.threads)
-        self._tried: list[Tried] = []
-        self._lifted: set[int] = set()
+        self._engine = engine
+        self._rollouts = engine.rollouts(self._scene, config.threads)
+        self._auditions = Auditions(reference, obj, self._scene, members, config.audition, force, seed, config.threads, self._rollouts)
+        self._tuning = Tuning(self._scene, hull_vertices(obj.vertices), self._distance, config.tuning, seed, self._rollouts)
+        self._tried: dict[tuple[int, bool], Tried] = {}
+        self._lifted: set[tuple[int, bool]] = set()
         self._attempts: list[dict[str, Any]] = []
         self._best: Demonstration | None = None
+
+    def close(self) -> None:
+        """Free the engine's worlds."""
+        self._rollouts.close()
 
     @property
     def finished(self) -> bool:
@@ -137,7 +160,7 @@ class _Work:
     def audition(self) -> None:
         """Try grasps out, judge those that carry the object all the way in the nominal world, and stop when one passes."""
         for tried in self._auditions.run(self._tell_auditions):
-            self._tried.append(tried)
+            self._tried[_key(tried)] = tried
             if tried.nominal == 1.0:
                 self._replay(tried)
             if self.finished:
@@ -147,22 +170,33 @@ class _Work:
         if self._progress is not None:
             self._progress(0, done, float("nan"))
 
+    def tune(self) -> None:
+        """Tune the most promising grasps, unless one passed as it was, and stop when one passes."""
+        if self.finished:
+            return
+        for tried in self._tuning.run(self._auditions.promising(), self._tell_auditions):
+            self._tried[_key(tried)] = tried
+            if tried.nominal == 1.0:
+                self._replay(tried)
+            if self.finished:
+                break
+
     def best_grasps(self) -> list[Tried]:
         """The grasps to search with, best first: those whose replay lifted and held, then those that carried the object farthest."""
-        ranked = sorted(self._tried, key=lambda t: (t.number not in self._lifted, -t.carried, t.number))
+        ranked = sorted(self._tried.values(), key=lambda t: (_key(t) not in self._lifted, -t.carried, t.number))
         return ranked[: self._config.grasps]
 
     def _replay(self, tried: Tried) -> None:
         """Judge the grasp with its constant squeeze as it is."""
         began = time.monotonic()
         targets = np.clip(tried.baseline.squeezed(tried.squeeze), *self._scene.hand.limits())
-        attempt = {"grasp": tried.number, "members": 0, "seed": self._seed, "lost": False, "control_steps": 0, "physics_seconds": 0.0}
+        attempt = {"grasp": tried.number, "tuned": tried.tuned, "members": 0, "seed": self._seed, "lost": False, "control_steps": 0, "physics_seconds": 0.0}
         if self._judge(targets, began, attempt).verdict["lifts_and_holds"]:
-            self._lifted.add(tried.number)
+            self._lifted.add(_key(tried))
 
     def search(self, tried: Tried) -> None:
         """Search in the nominal world, unless the replay did already, then harden."""
-        knots, lifts = None, tried.number in self._lifted
+        knots, lifts = None, _key(tried) in self._lifted
         if not lifts:
             lifts, knots = self._attempt(tried, self._config.search, None, hardening=False)
         for spread in self._config.spreads if lifts else ():
@@ -178,10 +212,10 @@ class _Work:
             # Members drift apart for good in hardening: going back does not bring them together, and costs what the search did.
             sampling = dataclasses.replace(sampling, noise=c.noise, iterations=c.refinements, good=c.good, good_turn=c.good_turn, retries=0)
         seed = self._seed + number
-        tracker = SamplingTracker(tried.guide, self._scene, tried.baseline, self._distance, sampling, seed, c.threads, start)
+        tracker = SamplingTracker(tried.guide, self._scene, tried.baseline, self._distance, sampling, seed, c.threads, start, self._rollouts)
         targets = tracker.solve(None if self._progress is None else functools.partial(self._progress, number + 1))
         cost = {"control_steps": tracker.ensemble.steps, "physics_seconds": tracker.ensemble.physics_seconds}
-        found = self._judge(targets, began, {"grasp": tried.number, "members": len(members), "seed": seed, "lost": tracker.lost, **cost})
+        found = self._judge(targets, began, {"grasp": tried.number, "tuned": tried.tuned, "members": len(members), "seed": seed, "lost": tracker.lost, **cost})
         return bool(found.verdict["lifts_and_holds"]), tracker.knots
 
     def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> Demonstration:
@@ -201,15 +235,22 @@ class _Work:
             provenance={
                 **self._best.provenance,
                 "tracker": "sampling",
+                "backend": self._engine.backend,
                 "config": dataclasses.asdict(dataclasses.replace(self._config, threads=0)),
                 "seed": self._seed,
                 "auditions": {"first": list(self._auditions.first.items()), "whole": list(self._auditions.whole.items())},
+                "tuning": self._tuning.told,
                 "attempts": self._attempts,
-                "control_steps": self._auditions.steps + sum(a["control_steps"] for a in self._attempts),
-                "physics_seconds": self._auditions.physics_seconds + sum(a["physics_seconds"] for a in self._attempts),
+                "control_steps": self._auditions.steps + self._tuning.steps + sum(a["control_steps"] for a in self._attempts),
+                "physics_seconds": self._auditions.physics_seconds + self._tuning.physics_seconds + sum(a["physics_seconds"] for a in self._attempts),
                 "seconds": time.monotonic() - self._began,
             },
         )
+
+
+def _key(tried: Tried) -> tuple[int, bool]:
+    """What tells grasps apart: one that was tuned is another than the one it was."""
+    return tried.number, tried.tuned
 
 
 def demonstrate(

@@ -18,17 +18,17 @@ _HEADER = "dextrack"
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write ``tensors`` and a JSON-able ``header`` to ``path``, whole or not at all.
+    """Write ``tensors``, of any device, and a JSON-able ``header`` to ``path``, whole or not at all.
 
     Raises:
         InputError: the file cannot be written.
     """
     with replacing(Path(path)) as temporary:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata={_HEADER: json.dumps(header, allow_nan=False)})
+        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary, metadata={_HEADER: json.dumps(header, allow_nan=False)})
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what ``save`` wrote: (tensors, header).
+    """Read what ``save`` wrote: (tensors, on the CPU; header).
 
     Raises:
         InputError: the file is missing, damaged, or no checkpoint of this kind.

@@ -11,6 +11,9 @@ from dextrack.errors import InputError
 from dextrack.sim.physics import Physics
 from dextrack.tracking.config import ActionConfig, ObservationConfig, TrackingConfig
 
+BACKENDS = ("mujoco", "mujoco_warp")
+"""Whose worlds a tracker learns in: those that can be there twice, for learning and for evaluation."""
+
 TASK = TrackingConfig(
     action=ActionConfig(wrist_translation_rate=0.15, wrist_rotation_rate=0.5, finger_rate=5.0),
     observation=ObservationConfig(object_feature=0, repeat_goal=False),
@@ -81,6 +84,10 @@ class CurriculumConfig:
 class RLConfig:
     """Settings of the RL tracker."""
 
+    backend: str = "mujoco"
+    """Physics of training and of the curve: `mujoco` on all cores, or `mujoco_warp` on a GPU. The verdict is MuJoCo's in either case."""
+    device: str | None = None
+    """Where worlds, networks and transitions are: `cuda:0` or `cpu`; None: the backend's choice, a GPU if it can use one."""
     worlds: int = 128
     """Worlds stepped together (paper: 8192)."""
     budget: int = 3_000_000
@@ -104,10 +111,16 @@ class RLConfig:
     physics: Physics = Physics()
     """The nominal world."""
     threads: int = 0
-    """Threads of physics, and of torch in its turn; 0: all cores."""
+    """Threads of MuJoCo, and of torch in its turn; 0: all cores."""
 
     def __post_init__(self) -> None:
         """Refuse settings with which nothing could be learnt, by name."""
+        if self.backend not in BACKENDS:
+            raise InputError(f"RL tracker: backend {self.backend!r} is not one to learn in.", remedy=f"choose one of: {', '.join(BACKENDS)}.")
+        if self.backend == "mujoco" and self.device not in (None, "cpu"):
+            raise InputError(
+                f"RL tracker: device is {self.device}, and backend mujoco runs on the CPU.", remedy="choose backend mujoco_warp, or leave device out."
+            )
         least = {"worlds": 1, "budget": 0, "evaluate_every": 1, "patience": 1, "phase": 0, "threads": 0}
         for field, bound in least.items():
             if getattr(self, field) < bound:

@@ -18,19 +18,19 @@ GROUP = "policy"
 
 
 class RLEnv(VecEnv):
-    """Worlds of a ``TrackingEnv`` for rsl-rl-lib. Nothing is drawn or stepped until ``reset``."""
+    """Worlds of a ``TrackingEnv`` for rsl-rl-lib, on their device. Nothing is drawn or stepped until ``reset``; a step waits only where theirs does."""
 
     def __init__(self, env: TrackingEnv, phase: int, reward_scale: float) -> None:
         """Wrap ``env``; ``phase`` is the number of sines and cosines of n / N that observations get beside their own."""
-        self.env, self.cfg, self.device = env, env.config.as_dict(), "cpu"
+        self.env, self.cfg, self.device = env, env.config.as_dict(), env.device
         self.num_envs, self.num_actions, self.max_episode_length = env.n_worlds, env.action_size, env.n_steps
-        self.episode_length_buf = torch.zeros(env.n_worlds, dtype=torch.int64)
+        self.episode_length_buf = torch.zeros(env.n_worlds, dtype=torch.int64, device=env.device)
         self._scale = reward_scale
         n = torch.arange(env.n_steps + 1)[:, None] / env.n_steps
         angles = math.pi * n * torch.arange(1, phase + 1)
-        self._phase = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
+        self._phase = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1).to(env.device)
         """Rows (N + 1, 2 phase)."""
-        self._observation = torch.zeros(env.n_worlds, env.observation_size + 2 * phase)
+        self._observation = torch.zeros(env.n_worlds, env.observation_size + 2 * phase, device=env.device)
 
     @property
     def observation_size(self) -> int:
@@ -52,19 +52,20 @@ class RLEnv(VecEnv):
 
         Returns:
             (observations; rewards (W,) in the learner's scale; done flags (W,); extras: ``time_outs`` (W,), and beside what rsl-rl-lib knows ``reward`` (W,),
-            unscaled, ``cut_worlds`` (n,), the worlds whose episode was cut off, and ``cut_observations``, what these saw last).
+            unscaled, ``ended_worlds`` (n,), whose episode ended, ``cut`` (n,), whether it was cut off, and ``cut_observations`` (n, size), what those that
+            were saw last: a row whose flag is not set means nothing, but to leave it out would wait for the device).
         """
         observation, reward, done, info = self.env.step(actions)
         self._observation = self.with_phase(observation, self.env.frame)
         self.episode_length_buf = torch.where(done, 0, self.episode_length_buf + 1)
-        cut = info.time_outs[info.final_worlds]
         # Episodes are cut off at the reference's last frame and nowhere else; ``RLConfig`` sees to it.
-        last = torch.full((int(cut.sum()),), self.env.n_steps)
+        last = torch.full_like(info.final_worlds, self.env.n_steps)
         extras = {
             "time_outs": info.time_outs,
             "reward": reward,
-            "cut_worlds": info.final_worlds[cut],
-            "cut_observations": TensorDict({GROUP: self.with_phase(info.final_observation[cut], last)}, batch_size=[len(last)]),
+            "ended_worlds": info.final_worlds,
+            "cut": info.time_outs[info.final_worlds],
+            "cut_observations": TensorDict({GROUP: self.with_phase(info.final_observation, last)}, batch_size=[len(last)]),
         }
         return self.get_observations(), self._scale * reward, done, extras
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from dextrack import rotations
 from dextrack.mining.ensemble import Member
-from dextrack.mining.rl_env import RLEnv
+from dextrack.mining.rl_env import GROUP, RLEnv
 from dextrack.mining.settling import settled_pose
 from dextrack.references.reference import Reference
-from dextrack.sim.backend import Backend, Ints, WorldState
+from dextrack.sim.backend import Backend
 from dextrack.sim.scene import Scene
+from dextrack.sim.tensors import NumpyCalls, WorldTensors, on_tensors
 from dextrack.tracking.env import TrackingEnv
 from dextrack.tracking.verdict import Verdict, judge
 
@@ -41,60 +42,45 @@ class Rollout:
     """(W, N), unscaled."""
 
 
-class Recorder:
-    """A backend that passes everything on to another, and keeps the targets and states of its steps."""
+class Recorder(NumpyCalls):
+    """A backend that passes everything on to another, and keeps the targets and states of its steps, on its device and in its precision."""
 
     def __init__(self, backend: Backend) -> None:
         """Record over ``backend``."""
-        self._backend = backend
-        self.n_worlds, self.joint_names, self.period = backend.n_worlds, backend.joint_names, backend.period
-        self.targets: list[Floats] = []
-        self.states: list[tuple[Floats, Floats, Floats]] = []
+        self._worlds = on_tensors(backend)
+        self.n_worlds, self.joint_names, self.period, self.device = backend.n_worlds, backend.joint_names, backend.period, self._worlds.device
+        self.vary, self.close, self.tensors, self.bad_mask = backend.vary, backend.close, self._worlds.tensors, self._worlds.bad_mask
+        self.reset_tensors = self._worlds.reset_tensors
+        """Not recorded."""
+        self._targets: list[Tensor] = []
+        self._states: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def reset(
-        self,
-        hand: Floats,
-        object_position_w: Floats | None = None,
-        object_quaternion_w: Floats | None = None,
-        worlds: Ints | None = None,
-        hand_velocity: Floats | None = None,
-        targets: Floats | None = None,
-        object_velocity_w: Floats | None = None,
-    ) -> None:
-        """See ``Backend.reset``; not recorded."""
-        self._backend.reset(hand, object_position_w, object_quaternion_w, worlds, hand_velocity, targets, object_velocity_w)
-
-    def step(self, targets: Floats) -> None:
-        """See ``Backend.step``."""
-        self._backend.step(targets)
-        self.targets.append(targets.copy())
+    def step_tensors(self, targets: Tensor) -> None:
+        """See ``TensorBackend.step_tensors``."""
+        self._worlds.step_tensors(targets)
+        self._targets.append(targets.clone())
         self.keep()
 
     def keep(self) -> None:
         """Record the current state."""
-        s = self._backend.state()
-        self.states.append((s.hand.copy(), s.object_position_w.copy(), s.object_quaternion_w.copy()))
+        s: WorldTensors = self.tensors()
+        self._states.append((s.hand.clone(), s.object_position_w.clone(), s.object_quaternion_w.clone()))
 
     def clear(self) -> None:
         """Forget what was recorded."""
-        self.targets.clear()
-        self.states.clear()
+        self._targets.clear()
+        self._states.clear()
 
-    def state(self) -> WorldState:
-        """See ``Backend.state``."""
-        return self._backend.state()
+    def recorded(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """What ``Rollout`` has of targets, hand, object position and object quaternion; brought to the host at once."""
+        hand, position, quaternion = (_finite(_on_host(column)) for column in zip(*self._states, strict=True))
+        return _on_host(self._targets), hand, position, quaternion
 
-    def vary(self, friction_scale: Floats, mass_scale: Floats) -> None:
-        """See ``Backend.vary``."""
-        self._backend.vary(friction_scale, mass_scale)
 
-    def bad_worlds(self) -> Ints:
-        """See ``Backend.bad_worlds``."""
-        return self._backend.bad_worlds()
-
-    def close(self) -> None:
-        """See ``Backend.close``."""
-        self._backend.close()
+def _on_host(rows: Sequence[Tensor]) -> Floats:
+    """Rows (W, D) of successive steps as (W, N, D), double precision."""
+    out: Floats = torch.stack(list(rows), dim=1).double().cpu().numpy()
+    return out
 
 
 class Evaluation:
@@ -128,8 +114,7 @@ class Evaluation:
             for _ in range(self._env.env.n_steps):
                 observation, _, _, extras = self._env.step(policy(observation))
                 rewards.append(extras["reward"].clone())
-        hand, position, quaternion = (_finite(np.stack(column, axis=1)) for column in zip(*self._recorder.states, strict=True))
-        return Rollout(np.stack(self._recorder.targets, axis=1), hand, position, quaternion, torch.stack(rewards, dim=1).double().numpy())
+        return Rollout(*self._recorder.recorded(), _on_host(rewards))
 
     def close(self) -> None:
         """Free the worlds."""
@@ -147,7 +132,7 @@ def _finite(states: Floats) -> Floats:
 
 def zero_action(observation: TensorDict) -> Tensor:
     """The policy that adds no residual: the baseline itself."""
-    return torch.zeros(observation.batch_size[0], 22)
+    return torch.zeros(observation.batch_size[0], 22, device=observation[GROUP].device)
 
 
 def verdicts(reference: Reference, hull_o: ArrayLike, rollout: Rollout) -> list[Verdict]:

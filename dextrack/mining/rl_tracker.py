@@ -38,6 +38,7 @@ from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
 from dextrack.sim import Backend, make_backend
 from dextrack.sim.scene import Scene, build_scene
+from dextrack.sim.tensors import on_tensors
 from dextrack.tracking.config import TerminationConfig
 from dextrack.tracking.env import TrackingEnv
 from dextrack.tracking.metrics import measure
@@ -64,7 +65,7 @@ def track_by_rl(
         obj: its object.
         baseline: what residuals are added to: None for the reference (kinematics), a demonstration of it, or one of a parent.
         config: settings; the defaults when None.
-        seed: of networks, noise, starts and training worlds; with the same number of threads it gives the same demonstration.
+        seed: of networks, noise, starts and training worlds; with the same number of threads, on the CPU, it gives the same demonstration.
         progress: called after each evaluation.
         checkpoint: file that training goes on from, if it is there, and is saved to at each evaluation.
 
@@ -73,15 +74,17 @@ def track_by_rl(
         step, mean object errors, parts of the verdict), ``zero`` (the same of the baseline alone), ``closed_loop`` and ``stopped`` ("plateau" or "budget").
 
     Raises:
-        InputError: object, joints or baseline are not the reference's, the seed is negative, or the checkpoint is of another task or configuration.
+        InputError: object, joints or baseline are not the reference's, the seed is negative, the backend cannot use the device, or the checkpoint is of
+            another task or configuration.
     """
     config = config or RLConfig()
     began = time.monotonic()
     _check(reference, obj, seed)
     scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
+    worlds = _make_worlds(scene, reference, obj, config, config.worlds)
     plan = rl_baseline(reference, scene, baseline, config.task.action.baseline_lead)
-    with _torch_to_itself(seed, config.threads):
-        training = Training(reference, obj, scene, plan, config, seed, checkpoint)
+    with _torch_to_itself(seed, config.threads, on_tensors(worlds).device):
+        training = Training(reference, obj, scene, plan, config, seed, worlds, checkpoint)
         training.run(progress)
         best = training.evaluate_best()
         closed = _closed_loop(training, best)
@@ -105,14 +108,22 @@ class Training:
     """One task's training: the learner, its evaluation, the best policy so far, and the curve."""
 
     def __init__(
-        self, reference: Reference, obj: ObjectSpec, scene: Scene, plan: RLBaseline, config: RLConfig, seed: int, checkpoint: Path | None = None
+        self,
+        reference: Reference,
+        obj: ObjectSpec,
+        scene: Scene,
+        plan: RLBaseline,
+        config: RLConfig,
+        seed: int,
+        worlds: Backend,
+        checkpoint: Path | None = None,
     ) -> None:
-        """Make worlds and networks, or take up the checkpoint."""
+        """Make networks for ``worlds``, which it takes over, or take up the checkpoint."""
         self.reference, self.obj, self.scene, self.plan, self.config = reference, obj, scene, plan, config
         self._checkpoint, self._hull = checkpoint, hull_vertices(obj.vertices)
         self._identity = {"reference": reference.digest, "object": obj.digest, "baseline": plan.origin, "seed": seed, "config": _without_limits(config)}
         self._task = TrackingTask(reference, obj, plan.rows)
-        self._learner = Learner(RLEnv(self._env(self._backend(config.worlds), seed), config.phase, config.ppo.reward_scale), config, seed)
+        self._learner = Learner(RLEnv(self._env(worlds, seed), config.phase, config.ppo.reward_scale), config, seed)
         self._evaluation = self.evaluation(MEMBERS)
         self.control_steps, self.cpu_seconds, self.stopped = 0, 0.0, "budget"
         self.curve: list[dict[str, float]] = []
@@ -156,16 +167,13 @@ class Training:
 
     def evaluation(self, members: tuple[Member, ...]) -> Evaluation:
         """Worlds in which to evaluate, one per member."""
-        return Evaluation(self._env, self._backend(len(members)), self.scene, members, self.config.phase)
+        worlds = _make_worlds(self.scene, self.reference, self.obj, self.config, len(members))
+        return Evaluation(self._env, worlds, self.scene, members, self.config.phase)
 
     def close(self) -> None:
         """Free all worlds."""
         self._evaluation.close()
         self._learner.env.env.backend.close()
-
-    def _backend(self, worlds: int) -> Backend:
-        c, hand = self.config, self.scene.hand
-        return make_backend("mujoco", hand, self.reference.base_quaternion_w, self.obj, physics=c.physics, n_worlds=worlds, n_threads=min(c.threads, worlds))
 
     def _env(self, backend: Backend, seed: int = 0) -> TrackingEnv:
         task = dataclasses.replace(self.config.task, action=dataclasses.replace(self.config.task.action, baseline_lead=self.plan.lead))
@@ -236,6 +244,12 @@ def _closed_loop(training: Training, nominal: Rollout) -> dict[str, Any]:
     return {"metrics": metrics, "lifts_and_holds": lifts_and_holds, "survived": sum(survivals), "replays": len(survivals)}
 
 
+def _make_worlds(scene: Scene, reference: Reference, obj: ObjectSpec, config: RLConfig, count: int) -> Backend:
+    """``count`` worlds on the configuration's backend and device."""
+    own = {"n_threads": min(config.threads, count)} if config.backend == "mujoco" else {"device": config.device}
+    return make_backend(config.backend, scene.hand, reference.base_quaternion_w, obj, physics=config.physics, n_worlds=count, **own)
+
+
 def _check(reference: Reference, obj: ObjectSpec, seed: int) -> None:
     if seed < 0:
         raise InputError(f"RL tracker: seed is {seed}.", remedy="give a seed of 0 or more.")
@@ -251,10 +265,10 @@ def _without_limits(config: RLConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def _torch_to_itself(seed: int, threads: int) -> Iterator[None]:
-    """Seed torch and give it ``threads`` (0: all cores) inside the block; its random state and threads are as before afterwards."""
+def _torch_to_itself(seed: int, threads: int, device: str) -> Iterator[None]:
+    """Seed torch and give it ``threads`` (0: all cores) inside the block; its random state, of ``device`` too, and threads are as before afterwards."""
     before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
         torch.set_num_threads(threads or os.cpu_count() or 1)
         try:

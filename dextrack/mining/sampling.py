@@ -9,6 +9,7 @@ Source of the scheme: Williams et al., "Model predictive path integral control",
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -20,10 +21,11 @@ from dextrack.mining.ensemble import MEMBERS, Ensemble, Member
 from dextrack.objects.distance import SignedDistance
 from dextrack.references.reference import Reference
 from dextrack.settings import require
+from dextrack.sim.arrays import Array
+from dextrack.sim.rollouts import Rollouts
 from dextrack.sim.scene import Scene
 
 Floats = NDArray[np.float64]
-Rows = NDArray[np.intp]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +96,11 @@ class SamplingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Knots:
-    """Residuals at the knots."""
+    """Residuals at the knots, where the rollouts are."""
 
-    wrist: Floats
+    wrist: Array
     """(K, 6), m and rad."""
-    fingers: Floats
+    fingers: Array
     """(L, J + F): rad for J joints, squeeze gains of F fingers."""
 
 
@@ -106,7 +108,7 @@ class Knots:
 class _Mark:
     """Where a solution stands between two stages, so that it can go back there."""
 
-    state: Floats
+    state: Array
     """Physics states of the members, (E, D)."""
     knots: Knots
 
@@ -140,22 +142,39 @@ class SamplingTracker:
         seed: int,
         threads: int = 0,
         start: Knots | None = None,
+        rollouts: Rollouts | None = None,
     ) -> None:
-        """Set up knots, from ``start`` where an earlier tracker of the same baseline found some, and ensemble; nothing is simulated yet."""
+        """Set up knots and ensemble; nothing is simulated yet.
+
+        Args:
+            reference: what to track.
+            scene: the nominal world.
+            baseline: of ``reference``.
+            distance: to the object.
+            config: settings.
+            seed: of the samples; each engine's device draws other ones.
+            threads: of MuJoCo; 0: all cores.
+            start: knots that an earlier tracker of the same baseline found, if there was one.
+            rollouts: the engine of ``scene`` that samples; None: MuJoCo. Samples, costs and knots are arrays of its device.
+        """
         self._config, self._reference, self._baseline = config, reference, baseline
-        self._cost = TrackingCost(scene, reference, baseline, distance, config.cost)
-        self._rng = np.random.default_rng(seed)
-        self._limits = scene.hand.limits()
-        self.ensemble = Ensemble(scene, reference, config.members, config.samples, threads)
+        self.ensemble = Ensemble(scene, reference, config.members, config.samples, threads, rollouts)
+        arrays = self.ensemble.arrays
+        self._arrays, self._xp, self._normal = arrays, arrays.xp, arrays.normal(seed)
+        self._cost = TrackingCost(scene, reference, baseline, distance, config.cost, arrays)
         self._joints, fingers = scene.hand.dof - 6, len(baseline.fingers)
-        self._wrist_basis = smooth_basis(reference.n_steps, 2 * config.knot)
-        self._finger_basis = linear_basis(reference.n_steps, config.knot)
-        self._wrist_scale = config.noise * np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3)
-        self._finger_scale = config.noise * np.array([config.scale_finger] * self._joints + [config.scale_squeeze] * fingers)
+        bases = smooth_basis(reference.n_steps, 2 * config.knot), linear_basis(reference.n_steps, config.knot)
+        self._acts = tuple(basis > 0.0 for basis in bases)
+        self._wrist_basis, self._finger_basis = (arrays.array(basis) for basis in bases)
+        self._targets, self._squeeze = arrays.array(baseline.targets), arrays.array(baseline.squeeze)
+        self._lower, self._upper = (arrays.array(limit) for limit in scene.hand.limits())
+        self._wrist_scale = arrays.array(config.noise * np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3))
+        self._finger_scale = arrays.array(config.noise * np.array([config.scale_finger] * self._joints + [config.scale_squeeze] * fingers))
+        self._drift = arrays.array(np.sqrt(np.arange(1, bases[1].shape[1] + 1)))
         if start is None:
-            start = Knots(np.zeros((self._wrist_basis.shape[1], 6)), np.zeros((self._finger_basis.shape[1], self._joints + fingers)))
+            start = Knots(np.zeros((bases[0].shape[1], 6)), np.zeros((bases[1].shape[1], self._joints + fingers)))
             start.fingers[:, self._joints :] = config.squeeze_first
-        self._wrist, self._fingers = start.wrist.copy(), start.fingers.copy()
+        self._wrist, self._fingers = arrays.array(start.wrist), arrays.array(start.fingers)
         self.lost = False
         """Whether ``solve`` gave up: no member had the object near its reference any more."""
 
@@ -164,14 +183,14 @@ class SamplingTracker:
         """What was found so far."""
         return Knots(self._wrist, self._fingers)
 
-    def targets(self, wrist: Floats, fingers: Floats, first: int, last: int) -> Floats:
+    def targets(self, wrist: Array, fingers: Array, first: int, last: int) -> Array:
         """Targets (..., last - first, 22) of steps ``first`` .. ``last`` - 1 for knots ``wrist`` (..., K, 6) and ``fingers`` (..., L, J + F)."""
-        turn = np.einsum("nk,...kd->...nd", self._wrist_basis[first:last], wrist)
-        bend = np.einsum("nk,...kd->...nd", self._finger_basis[first:last], fingers)
-        residual = np.concatenate([turn, bend[..., : self._joints]], axis=-1)
-        squeeze = np.einsum("...nf,nfd->...nd", bend[..., self._joints :], self._baseline.squeeze[first:last])
-        out: Floats = np.clip(self._baseline.targets[first:last] + residual + squeeze, *self._limits)
-        return out
+        xp = self._xp
+        turn = xp.einsum("nk,...kd->...nd", self._wrist_basis[first:last], wrist)
+        bend = xp.einsum("nk,...kd->...nd", self._finger_basis[first:last], fingers)
+        residual = xp.concatenate([turn, bend[..., : self._joints]], axis=-1)
+        squeeze = xp.einsum("...nf,nfd->...nd", bend[..., self._joints :], self._squeeze[first:last])
+        return xp.clip(self._targets[first:last] + residual + squeeze, self._lower, self._upper)
 
     def solve(self, progress: Callable[[float, float], None] | None = None) -> Floats:
         """Run the receding horizon to the end, going back where the object is lost on the way.
@@ -209,7 +228,7 @@ class SamplingTracker:
             if self.lost:
                 break
             first += k
-        return self.targets(self._wrist, self._fingers, 0, n_steps)
+        return self._arrays.host(self.targets(self._wrist, self._fingers, 0, n_steps))
 
     def _execute(self, first: int, progress: Callable[[float, float], None] | None) -> float:
         """Execute the stage that begins at ``first`` in every member; how far the worst is off after it, where more than 1 is astray."""
@@ -222,11 +241,15 @@ class SamplingTracker:
         return float(max(away.max() / c.astray, turned.max() / c.astray_turn))
 
     def _mark(self) -> _Mark:
-        return _Mark(self.ensemble.state(), Knots(self._wrist.copy(), self._fingers.copy()))
+        return _Mark(self.ensemble.state(), self._copied(self.knots))
 
     def _go_to(self, mark: _Mark) -> None:
         self.ensemble.set_state(mark.state)
-        self._wrist, self._fingers = mark.knots.wrist.copy(), mark.knots.fingers.copy()
+        knots = self._copied(mark.knots)
+        self._wrist, self._fingers = knots.wrist, knots.fingers
+
+    def _copied(self, knots: Knots) -> Knots:
+        return Knots(self._arrays.array(knots.wrist), self._arrays.array(knots.fingers))
 
     def _first_stage(self) -> int:
         """First step at which sampling begins, a multiple of the knot interval."""
@@ -239,8 +262,8 @@ class SamplingTracker:
 
         The best sequence so far competes in every iteration beside the mean: in a grasp the mean of two good sequences may hold nothing.
         """
-        c = self._config
-        active = (_free(self._wrist_basis, first, last), _free(self._finger_basis, first, last))
+        c, xp = self._config, self._xp
+        active = (_free(self._acts[0], first, last), _free(self._acts[1], first, last))
         mean = best = (self._wrist[active[0]], self._fingers[active[1]])
         cost, good = self._evaluate(mean[0][None], mean[1][None], active, first, last)
         lowest = float(cost[0])
@@ -250,12 +273,13 @@ class SamplingTracker:
             wrists = mean[0] + self._noise(mean[0].shape, self._wrist_scale, iteration)
             bends = mean[1] + self._noise(mean[1].shape, self._finger_scale, iteration)
             wrists[1], bends[1] = best
-            bends[..., self._joints :] = np.clip(bends[..., self._joints :], 0.0, c.squeeze_most)
+            bends[..., self._joints :] = xp.clip(bends[..., self._joints :], 0.0, c.squeeze_most)
             cost, good = self._evaluate(wrists, bends, active, first, last)
-            weight = np.exp(-(cost - cost.min()) / (c.temperature * cost.std() + 1e-9))
-            weight /= weight.sum()
-            mean = (np.einsum("s,skd->kd", weight, wrists), np.einsum("s,skd->kd", weight, bends))
-            k = int(np.argmin(cost))
+            deviation = xp.sqrt(((cost - cost.mean()) ** 2).mean())
+            weight = xp.exp(-(cost - cost.min()) / (c.temperature * deviation + 1e-9))
+            weight = weight / weight.sum()
+            mean = (xp.einsum("s,skd->kd", weight, wrists), xp.einsum("s,skd->kd", weight, bends))
+            k = int(xp.argmin(cost))
             best, lowest = (wrists[k], bends[k]), float(cost[k])
             if good[k]:
                 break
@@ -263,39 +287,39 @@ class SamplingTracker:
         chosen = mean if cost[0] <= lowest else best
         # What comes after the horizon continues with the last knot instead of falling back to the baseline.
         for knots, rows, values in zip((self._wrist, self._fingers), active, chosen, strict=True):
-            if len(rows):
+            if len(values):
                 knots[rows] = values
-                knots[rows[-1] + 1 :] = values[-1]
+                knots[rows.stop :] = values[-1]
 
-    def _evaluate(self, wrists: Floats, bends: Floats, active: tuple[Rows, Rows], first: int, last: int) -> tuple[Floats, NDArray[np.bool_]]:
+    def _evaluate(self, wrists: Array, bends: Array, active: tuple[slice, slice], first: int, last: int) -> tuple[Array, Array]:
         """Cost (S,) over the ensemble, and whether it is good enough (S,), of ``active`` knots of the wrist (S, K, 6) and the fingers (S, L, J + F)."""
-        all_wrist = np.repeat(self._wrist[None], len(wrists), axis=0)
-        all_fingers = np.repeat(self._fingers[None], len(bends), axis=0)
+        xp = self._xp
+        all_wrist = xp.tile(self._wrist[None], (len(wrists), 1, 1))
+        all_fingers = xp.tile(self._fingers[None], (len(bends), 1, 1))
         all_wrist[:, active[0]], all_fingers[:, active[1]] = wrists, bends
         qpos, sensors = self.ensemble.rollout(self.targets(all_wrist, all_fingers, first, last))
         size = _mean_square(wrists / self._wrist_scale) + _mean_square(bends[..., : self._joints] / self._finger_scale[: self._joints])
         away, turned = self._cost.object_errors(qpos, first)
-        good = ((away.max(axis=-1) < self._config.good) & (turned.max(axis=-1) < self._config.good_turn)).all(axis=0)
+        good = ((xp.amax(away, axis=-1) < self._config.good) & (xp.amax(turned, axis=-1) < self._config.good_turn)).all(axis=0)
         return self._cost.over_members(self._cost(qpos, sensors, first)) + self._config.cost.residual * size, good
 
-    def _noise(self, shape: tuple[int, ...], scale: Floats, iteration: int) -> Floats:
+    def _noise(self, shape: tuple[int, ...], scale: Array, iteration: int) -> Array:
         """Noise (S, K, D): none for the first sample; every second one drifts, so that some samples change course for good."""
-        noise: Floats = self._rng.normal(size=(self._config.samples, *shape)) * scale * self._config.decay**iteration
+        noise = self._normal((self._config.samples, *shape)) * scale * self._config.decay**iteration
         noise[0] = 0.0
-        noise[1::2] = np.cumsum(noise[1::2], axis=1) / np.sqrt(np.arange(1, shape[0] + 1))[:, None]
+        noise[1::2] = self._xp.cumsum(noise[1::2], axis=1) / self._drift[: shape[0], None]
         return noise
 
 
-def _mean_square(knots: Floats) -> Floats:
+def _mean_square(knots: Array) -> Array:
     """Mean square (S,) over knots (S, K, D); 0 near the end, where no knot is free any more."""
-    out: Floats = (knots**2).sum(axis=(1, 2)) / max(1, knots[0].size)
-    return out
+    return (knots**2).sum(axis=(1, 2)) / max(1, math.prod(knots.shape[1:]))
 
 
-def _free(basis: Floats, first: int, last: int) -> NDArray[np.intp]:
-    """Knots that act on a step from ``first`` to ``last`` - 1 and on none before."""
-    acts = basis > 0.0
-    return np.flatnonzero(acts[first:last].any(axis=0) & ~acts[:first].any(axis=0))
+def _free(acts: NDArray[np.bool_], first: int, last: int) -> slice:
+    """Knots that act on a step from ``first`` to ``last`` - 1 and on none before: a range, as knots act in their order; ``acts`` (N, K)."""
+    rows = np.flatnonzero(acts[first:last].any(axis=0) & ~acts[:first].any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
 
 
 def linear_basis(n_steps: int, interval: int) -> Floats:

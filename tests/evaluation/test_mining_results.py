@@ -15,14 +15,15 @@ from PIL import Image
 from dextrack.cli.evaluate import main
 from dextrack.demonstrations import store
 from dextrack.errors import DexTrackError
-from dextrack.evaluation import mining_page, results
-from dextrack.evaluation.gallery import moments
+from dextrack.evaluation import failure_table, mining_page, poster, results
+from dextrack.evaluation.film_strip import FilmStrip, KeyFrame
+from dextrack.evaluation.gallery import Exhibit, moments
 from dextrack.evaluation.mining_table import figure, table
 from dextrack.evaluation.motion import reached
 from dextrack.evaluation.results import Result, collect, summary
 from dextrack.hands import load_hand
 from dextrack.mining import ledger
-from dextrack.mining.failure import CAUSES, NEVER, UNREACHABLE, Failure
+from dextrack.mining.failure import CAUSES, FRAGILE, NEVER, SLIPPED, UNREACHABLE, Failure
 from dextrack.mining.mine import demonstrate
 from dextrack.mining.prediction import Prediction
 from dextrack.references.reference import Reference
@@ -81,6 +82,9 @@ def test_the_verb_writes_a_page_and_tables(mined: Path, tmp_path: Path, capsys: 
     told = json.loads((out / "tasks.json").read_text())
     assert told["tasks"][0]["failure"]["cause"] in CAUSES and told["tasks"][0]["predicted_passed"] > 0.0
     assert json.loads((tmp_path / "copy.json").read_text()) == told
+    failures = (out / "failures.md").read_text(encoding="utf-8")
+    assert "| comet_catch | unreachable | refused | - | faster than any arm |" in failures
+    assert "| cursed_lift | not mined | - | - | killed: signal 9 |" in failures
 
 
 @pytest.mark.slow
@@ -88,7 +92,7 @@ def test_failures_are_shown_in_pictures(mined: Path, tmp_path: Path) -> None:
     out = tmp_path / "evaluation"
     assert main([str(mined), "--out", str(out), "--width", "96"]) == 0
     assert (out / "report.html").read_text(encoding="utf-8").count("data:image/jpeg") == 10, "five moments of the reference and of the replay"
-    with Image.open(out / "gallery.png") as sheet:
+    with Image.open(out / "failures.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB"))
     assert pixels.shape[0] > 100 and pixels.std() > 20, "a picture with something in it"
 
@@ -133,6 +137,48 @@ def test_tables_and_figure_of_a_bench(tmp_path: Path) -> None:
     assert "| whole verdict | 0 (0 %) | 1 (50 %) |" in text and "pinch slipped: slipped" in text
     figure(content).savefig(tmp_path / "f.png")
     assert (tmp_path / "f.png").stat().st_size > 5000
+
+
+def failed(task: str, cause: str, why: str, perturbed: str = "") -> Result:
+    return Result(task, "mined", failure=Failure(cause, "held", 60, why, {"time_s": 1.0}, perturbed=perturbed))
+
+
+def test_failures_are_listed_by_cause_and_none_is_left_out() -> None:
+    refused = Result("z_a@h", "refused", failure=Failure(UNREACHABLE, "refused", 0, "recording z_a: no thumb. Remedy: a better one.", {}))
+    listed = [failed("b_x@h", FRAGILE, "4 of 8", SLIPPED), failed("a_x@h", SLIPPED, "slipped | fell"), Result("k_x@h", "killed", "signal 9"), refused]
+    # One that passes its verdict and is 25 degrees off: told apart, because it is no failure of the verdict.
+    turned = dataclasses.replace(fake("t_x@h", True, 0.9), failure=Failure("rotated away", "rotation", 30, "25 degrees off", {"time_s": 0.5}))
+    told = [*listed, fake("good_x@h", True, 0.9), turned]
+    entries = failure_table.entries(told)
+    assert [e.name for e in entries] == ["z_a", "a_x", "t_x", "b_x", "k_x"]
+    assert [e.finding for e in entries][0] == "no thumb." and entries[3].label == "not robust: pinch slipped"
+    text = failure_table.table(told, "Failures")
+    assert "2 of 6 tasks pass the whole verdict, 4 fail it, and 1 of those that pass is more than 20° off" in text
+    assert "| never reached | 0 |" in text and "| torque limit | 0 |" in text, "that nothing failed by a cause is told"
+    assert "| a_x | pinch slipped | held | 1.00 s | slipped \\| fell |" in text
+    assert text.count("_x | ") + text.count("z_a | ") == len(entries)
+
+
+def test_the_poster_has_a_card_for_every_failure(tmp_path: Path) -> None:
+    """Of two failures one has pictures, a red one and a green one; the other's card says that it has none."""
+    pictures = tuple(np.full((30, 40, 3), colour, dtype=np.uint8) for colour in ((250, 0, 0), (0, 250, 0)))
+    strip = FilmStrip(("demonstration",), (KeyFrame("before", 0.5), KeyFrame("failure", 0.75)), (pictures,), (("", ""),), ())
+    told = [failed("a_x@h", SLIPPED, "slipped far " * 60), failed("b_x@h", FRAGILE, "4 of 8", SLIPPED)]
+    shown = Exhibit("a_x@h", told[0].failure or Failure("", "", 0, "", {}), strip, telling=(0, 1))
+    drawn = poster.poster(told, [shown]).astype(int)
+    for channel in (0, 1):
+        others = drawn.sum(axis=2) - drawn[..., channel]
+        area = ((drawn[..., channel] > 200) & (others < 30)).sum()
+        assert area > 0.85 * poster.PICTURE[0] * poster.PICTURE[1], "the picture, but for the time that is written on it"
+    for cause in (SLIPPED, FRAGILE):
+        colour = tuple(int(poster.COLOURS[cause][i : i + 2], 16) for i in (1, 3, 5))
+        assert (drawn == colour).all(axis=2).sum() > 2000
+    poster.save(tmp_path / "p.png", told, [shown])
+    with Image.open(tmp_path / "p.png") as saved:
+        assert saved.size == (drawn.shape[1], drawn.shape[0])
+    font = poster._font(11)
+    lines = poster.wrapped("slipped far " * 60, font, 200, 3).split("\n")
+    assert len(lines) == 3 and lines[-1].endswith("…") and all(font.getlength(line) <= 200 for line in lines)
 
 
 def test_moments_are_in_order_and_inside(reference: Reference) -> None:

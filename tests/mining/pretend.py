@@ -19,6 +19,7 @@ import numpy as np
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import SimulationError
 from dextrack.mining import campaign, tasks, workers
+from dextrack.mining.engine import Engine
 from dextrack.mining.ledger import Row
 from dextrack.references.reference import Reference
 from tests import synthetic
@@ -54,7 +55,7 @@ class Quiet:
         print(row.task, flush=True)
 
 
-def mine(path: Path, digest: str, config: Any, seed: int, tell: workers.Tell) -> Demonstration:
+def mine(path: Path, digest: str, config: Any, seed: int, engine: Engine, tell: workers.Tell) -> Demonstration:
     """In place of ``campaign._mine_job``; what a task does besides follows from its name."""
     reference = Reference.load(path)
     name = reference.name
@@ -75,7 +76,7 @@ def mine(path: Path, digest: str, config: Any, seed: int, tell: workers.Tell) ->
         reference, reference.hand[1:], reference.hand, still, reference.object_position_w, reference.object_quaternion_w,
         metrics, verdict, {"control_steps": n, "seconds": config.seconds, "threads": os.environ["OMP_NUM_THREADS"]},
     )  # fmt: skip
-    return campaign.marked(made, campaign.inputs(digest, config, seed))
+    return campaign.marked(made, campaign.inputs(digest, config, seed, engine))
 
 
 def references(folder: Path, names: Sequence[str], steps: int = 30) -> Path:

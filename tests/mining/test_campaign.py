@@ -11,6 +11,7 @@ import pytest
 from dextrack.demonstrations import store
 from dextrack.errors import InputError, RefusedError
 from dextrack.mining import campaign, ledger, tasks, workers
+from dextrack.mining.engine import MUJOCO
 from dextrack.mining.ledger import Ledger
 from dextrack.references.reference import Reference
 from tests.mining import pretend
@@ -138,4 +139,4 @@ def test_a_reference_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypat
     monkeypatch.undo()
     folder = pretend.references(tmp_path, ("a",))
     with pytest.raises(InputError, match="changed while"):
-        campaign._mine_job(folder / "a.npz", "another", pretend.Config(), 0, lambda *_: None)  # type: ignore[arg-type]
+        campaign._mine_job(folder / "a.npz", "another", pretend.Config(), 0, MUJOCO, lambda *_: None)  # type: ignore[arg-type]

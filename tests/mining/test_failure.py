@@ -137,6 +137,7 @@ def test_not_robust_when_friction_has_no_margin(reference: Reference) -> None:
     demonstration, found = tried(reference, squeezed(reference), box(MARGINAL))
     assert demonstration.verdict["lifts_and_holds"] and demonstration.verdict["robust"]["state"] == "failed"
     assert found is not None and found.cause == failure.FRAGILE and found.member is not None
+    assert found.perturbed in failure.CAUSES and f"most often: {found.perturbed} (" in found.why
     assert found.evidence["replays_failed"] == 8 - demonstration.verdict["robust"]["numbers"]["survived"]
     # The replay that the gallery shows is one that fails.
     shown = failure.seen(demonstration, box(MARGINAL), found)

@@ -17,6 +17,7 @@ from dextrack.mining.ensemble import MEMBERS, NOMINAL, Ensemble, Member
 from dextrack.mining.mine import MineConfig, demonstrate, mine
 from dextrack.mining.replays import perturbations, replay
 from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
+from dextrack.mining.tuning import TuningConfig
 from dextrack.objects import signed_distance
 from dextrack.references.reference import Reference
 from dextrack.references.retarget import RetargetConfig, retarget
@@ -24,7 +25,9 @@ from dextrack.sim.scene import build_scene
 from tests import synthetic
 
 UNHEARD = AuditionConfig(grasps=1, squeezes=(0.0,))
-"""Auditions that nothing passes, so that mining has to search."""
+"""Auditions that nothing passes, ..."""
+UNTUNED = TuningConfig(budget=0)
+"""... and no tuning, so that mining has to search."""
 SMALL = SamplingConfig(samples=16, iterations=2, horizon=24, members=(NOMINAL, Member(friction_scale=0.8, mass_scale=1.2)))
 ALL = len(SMALL.members)
 
@@ -38,7 +41,7 @@ def reference() -> Reference:
 def test_mining_lifts_and_holds(reference: Reference) -> None:
     obj = synthetic.box()
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-    found = mine(reference, obj, MineConfig(sampling=SMALL, audition=UNHEARD, spreads=(1.0,)))
+    found = mine(reference, obj, MineConfig(sampling=SMALL, audition=UNHEARD, tuning=UNTUNED, spreads=(1.0,)))
     assert found.verdict["lifted"]["state"] == "passed" and found.verdict["held"]["state"] == "passed"
     assert found.metrics["t_err_m"] < 0.03
     # The stored states are what the stored targets lead to.
@@ -70,7 +73,7 @@ def test_members_have_the_physics_they_say(reference: Reference) -> None:
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, synthetic.box(mass=0.1))
     member = Member(friction_scale=0.5, mass_scale=2.0, offset=(0.01, -0.02), yaw=0.1)
     ensemble = Ensemble(scene, reference, (member,), 1, 1)
-    model = ensemble._live.get_model(0)
+    model = ensemble._live.batch.get_model(0)
     assert model.body("object").mass[0] == pytest.approx(0.2)
     assert model.geom("object_0").friction[0] == pytest.approx(0.5)
     k = scene.object_qpos
@@ -166,7 +169,7 @@ def test_a_solution_that_loses_its_way_goes_back(reference: Reference, retries: 
 def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
     """A budget of one step allows the first search and no other; what was spent on auditions counts too."""
     sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
-    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, budget=1, threads=1))
+    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, budget=1, threads=1))
     attempts = found.provenance["attempts"]
     assert len(attempts) == 1 and attempts[0]["members"] == 1 and found.provenance["attempt"] == 0
     assert found.provenance["control_steps"] == attempts[0]["control_steps"] + len(SMALL.members) * reference.n_steps
@@ -211,7 +214,7 @@ def test_grasps_that_lift_are_hardened_and_others_are_searched(
 
     monkeypatch.setattr(Auditions, "run", run)
     monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
-    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, threads=1, budget=budget))
+    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, tuning=UNTUNED, threads=1, budget=budget))
     assert [(a["grasp"], a["members"]) for a in found.provenance["attempts"]] == expected
 
 

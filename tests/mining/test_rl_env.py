@@ -98,7 +98,7 @@ def test_rewards_are_scaled_and_cut_off_episodes_show_what_they_saw_last():
         observation, reward, done, extras = env.step(torch.zeros(2, 22))
         torch.testing.assert_close(reward, 0.1 * extras["reward"])
         assert done.tolist() == extras["time_outs"].tolist() == [False, n == STEPS - 3]
-    assert extras["cut_worlds"].tolist() == [1]
+    assert extras["ended_worlds"].tolist() == [1] and extras["cut"].tolist() == [True]
     last, new = extras["cut_observations"][GROUP], observation[GROUP][1:]
     torch.testing.assert_close(last[:, -2:], torch.tensor([[-1.0, 1.0]]), atol=1e-6, rtol=0.0)  # cos(pi), cos(2 pi): the phase of the last frame
     torch.testing.assert_close(new[:, -2:], torch.ones(1, 2))
@@ -121,7 +121,7 @@ def test_the_value_of_a_cut_off_episode_is_that_of_its_last_state():
     learner.critic.forward = lambda o, **k: value.setdefault("last", before(o, **k)) if o.batch_size[0] == 2 and len(seen) == STEPS else before(o, **k)
     learner.iterate(0)
     extras = seen[-1][3]
-    assert extras["cut_worlds"].tolist() == [0, 1]
+    assert extras["ended_worlds"].tolist() == [0, 1] and extras["cut"].all()
     expected = config.ppo.reward_scale * extras["reward"] + config.ppo.gamma * value["last"].squeeze(1)
     torch.testing.assert_close(kept["rewards"][-1].squeeze(1), expected)
     torch.testing.assert_close(kept["rewards"][0].squeeze(1), config.ppo.reward_scale * seen[0][3]["reward"])

@@ -16,6 +16,8 @@ from dextrack.tracking.verdict import OBJECT_LIFT, hull_vertices
 Floats = NDArray[np.float64]
 
 HEADROOM = 1.15
+FLATTENS = 2.5
+"""A limit more than this many times the largest value is left out of the plot: it would flatten the curve."""
 FAR = 0.03
 """Distances beyond this are drawn as this, m."""
 FINGER_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#8a5a44")
@@ -45,8 +47,14 @@ class Curve:
 
     @property
     def top(self) -> float:
-        """Upper end of the vertical axis, which begins at 0: the limit and the values are in it."""
-        return HEADROOM * max(self.limit, *(float(line.values.max()) for line in self.lines))
+        """Upper end of the vertical axis, which begins at 0: the values are in it, and the limit unless it is far beyond them."""
+        largest = max(float(line.values.max()) for line in self.lines)
+        return HEADROOM * max(largest, self.limit if self.limit <= FLATTENS * largest or largest <= 0.0 else 0.0)
+
+    @property
+    def limit_shown(self) -> bool:
+        """Whether the limit is in the plot."""
+        return self.limit <= self.top
 
 
 def of_height(motions: tuple[Motion, ...], obj: ObjectSpec, colours: dict[str, str]) -> Curve:

@@ -157,9 +157,10 @@ class _Plot:
         series: list[uplot.Series] = [{}, {"label": "played", "fill": "rgba(90,100,115,0.13)", "stroke": "rgba(60,66,74,0.9)", "width": 1}]
         series.append({"label": curve.limit_label, "stroke": "#9aa1a9", "width": 1, "dash": (6, 4)})
         series += [{"label": line.label, "stroke": line.colour, "width": 2} for line in curve.lines]
+        beyond = "" if curve.limit_shown else " (further up)"
         keys = "".join(f'<span style="color:{line.colour}">━ {escape(line.label)}</span> ' for line in curve.lines)
-        keys += f'<span style="color:#59616b">┅ {escape(curve.limit_label)}, {curve.limit:.0f} {escape(curve.unit)}</span>'
-        head = f'<b>{escape(curve.title)}</b>, {escape(curve.unit)}<br><span style="font-size:.9em">{keys}</span>'
+        keys += f'<span style="color:#59616b">┅ {escape(curve.limit_label)}, {curve.limit:.0f} {escape(curve.unit)}{beyond}</span>'
+        head = f'<b>{escape(curve.title)}</b>, {escape(curve.unit)} over s<br><span style="font-size:.9em">{keys}</span>'
         server.gui.add_html(f'<div style="padding:.5em .9em 0;font-size:.85em">{head}</div>')
         self._handle = server.gui.add_uplot(
             data=self._data(0), series=tuple(series), height=CURVE_HEIGHT, legend={"show": False}, padding=(8, 14, 0, 0),

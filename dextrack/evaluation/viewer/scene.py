@@ -86,6 +86,10 @@ class Scene:
         # What faces the camera would be dark: viser's own light comes from straight above.
         scene.add_light_directional("/fill", intensity=1.1, position=tuple(at.position_w()))
         camera.position, camera.look_at, camera.fov = at.position_w(), np.asarray(at.target_w), at.fovy
+        # Pages that are open already keep the camera of what they showed before, which may see nothing of this.
+        for client in self._server.get_clients().values():
+            with client.atomic():
+                client.camera.position, client.camera.look_at = at.position_w(), np.asarray(at.target_w)
 
 
 class _Mover:
