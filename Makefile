@@ -43,7 +43,7 @@ lint: setup  ## check style and types (layers, Python 3.8 chain and file sizes a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: setup  ## run one of tests/bench: make bench NAME=env_overhead ARGS="--help"; without NAME, list them
+bench: setup  ## run one of tests/bench: make bench NAME=throughput ARGS="--help"; without NAME, list them
 	@[ -n "$(NAME)" ] || { for file in $$(grep -l __main__ tests/bench/*.py); do echo "$$(basename $$file .py): $$(sed -n '1s/"""//gp' $$file)"; done; }
 	@[ -z "$(NAME)" ] || $(BIN)/python "tests/bench/$(NAME).py" $(ARGS)
 
