@@ -69,13 +69,13 @@ def conduct(demonstration: Path, thing: Path, out: Path, server: Server) -> dict
             operator.bring_up()
             operator.wait_until_ready()
             operator.request("approach")
-            assert operator._reach(60.0, State.READY)
+            assert operator.reach(60.0, State.READY)
             operator.request("run")
-            assert operator._reach(10.0, State.RUN)
+            assert operator.reach(10.0, State.RUN)
             operator.lifecycle.spin_until(lambda: False, INTO_THE_RUN_S)
             killed = time.monotonic()
             server.kill()
-            assert operator._reach(5.0, State.HOLD), told
+            assert operator.reach(5.0, State.HOLD), told
             told["seconds_to_hold"] = round(time.monotonic() - killed, 3)
             told["hold"] = operator.status.reason if operator.status else ""
             operator.lifecycle.spin_until(lambda: False, 2.0)

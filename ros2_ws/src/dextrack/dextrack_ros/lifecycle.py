@@ -116,14 +116,19 @@ class LifecycleClient:
         self.spin_until(lambda: all(f.done() for c in changes for f in c.futures.values()), timeout_s)
 
     def spin_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Spin until ``condition`` or for ``timeout_s``; whether the condition came true."""
+        """Spin until ``condition`` or for ``timeout_s``; whether the condition came true.
+
+        The clock is read before the condition: what came true in the last spin counts, however late that ended.
+        """
         deadline = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() > deadline:
+        while True:
+            late = time.monotonic() > deadline
+            if condition():
+                return True
+            if late:
                 return False
             self._interrupt()
             self._executor.spin_once(timeout_sec=0.05)
-        return True
 
     def _hear(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -30,7 +30,8 @@ from dextrack_ros.preparation import load_prepared
 _TRANSITION_S = 30.0
 """Seconds that a node may take to configure: building simulators takes a while on a busy machine."""
 _ANSWER_S = 5.0
-_READY_S = 10.0
+_READY_S = 30.0
+"""Sensors become fresh within this: a shadow simulator in another process, started again on a busy machine, needs seconds for its scene."""
 _PATIENCE_S = 2.0
 _SLACK_S = 10.0
 """A run may take this much longer than its reference: a busy machine is slow before it is late."""
@@ -123,7 +124,10 @@ class Operator:
             RefusedError: it still has something after ``_READY_S``.
         """
         if not self.lifecycle.spin_until(lambda: self._against() == [], _READY_S):
-            raise RefusedError("; ".join(self._against() or ["the supervisor says nothing"]), remedy="repair that, and start again.")
+            against, state = self._against(), self._state()
+            if against is None:
+                against = [f"the supervisor says nothing of an approach; it is in {state.value}" if state else "the supervisor says nothing"]
+            raise RefusedError("; ".join(against), remedy="repair that, and start again.")
         self._say("every sensor is fresh, and preflight passes")
 
     def request(self, service: str) -> str:
@@ -183,7 +187,7 @@ class Operator:
                 return self._outcome("refused", error.what)
             self._say(f"{service} …")
             limit = timeout_s if service == "run" else 60.0
-            if not self._reach(limit, goal, State.HOLD, State.FAULT):
+            if not self.reach(limit, goal, State.HOLD, State.FAULT):
                 self.request("hold")
                 return self._outcome("held", f"{service} did not end within {limit:.0f} s")
             if self._state() is not goal:
@@ -200,7 +204,7 @@ class Operator:
         try:
             self.request("retreat")
             self._say("retreat …")
-            self._reach(60.0, State.IDLE, State.HOLD, State.FAULT)
+            self.reach(60.0, State.IDLE, State.HOLD, State.FAULT)
         except DexTrackError as error:
             self._say(str(error))
             return
@@ -228,8 +232,12 @@ class Operator:
         twin, last = (tuple(n for n in self._names if n == name) for name in ("twin", "supervisor"))
         return twin, tuple(n for n in self._names if n not in twin + last), last
 
-    def _reach(self, timeout_s: float, *states: State) -> bool:
-        """Wait until the cell is in one of ``states``; whether it came there."""
+    def reach(self, timeout_s: float, *states: State) -> bool:
+        """Wait until the cell is in one of ``states``; whether it came there. A pause of a run does not count.
+
+        Raises:
+            DriverError: the supervisor fell silent.
+        """
 
         def there() -> bool:
             if time.monotonic() - self._heard > _SILENCE_S:
@@ -245,7 +253,7 @@ class Operator:
         return True
 
     def _against(self) -> list[str] | None:
-        """What the supervisor has against an approach; None before it said anything."""
+        """What the supervisor has against an approach; None where it said nothing of one: it says so only in IDLE."""
         text = self.lifecycle.values.get("supervisor", {}).get("against")
         return None if text is None else list(json.loads(text))
 
