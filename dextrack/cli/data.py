@@ -1,11 +1,11 @@
 """Fetch a data set, or check and list what is installed.
 
-dextrack data install myodm     fetch and convert 95 recordings of a hand moving everyday objects
-dextrack data check             read every installed file again and compare it with what was installed
-dextrack data list              the recordings, with their objects and what is known to be wrong with them, and your own objects
-dextrack data split             which recordings are to learn from, and which are held out
-dextrack data object bottle.stl --unit mm    make an object of your mesh
-dextrack data format            the format of a recording's and an object's file, to write your own
+- dextrack data install myodm     fetch and convert 95 recordings of a hand moving everyday objects
+- dextrack data check             read every installed file again and compare it with what was installed
+- dextrack data list              the recordings, with their objects and what is known to be wrong with them, and your own objects
+- dextrack data split             which recordings are to learn from, and which are held out
+- dextrack data object FILE       make an object of your mesh: dextrack data object bottle.stl --unit mm
+- dextrack data format            the format of a recording's and an object's file, to write your own
 """
 
 from __future__ import annotations
