@@ -12,13 +12,13 @@ import argparse
 import datetime
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from backends import Named, every, machine
+from command_line import command_line
 
 from dextrack import __version__
 from dextrack.errors import DexTrackError
@@ -32,7 +32,7 @@ RESULTS = Path(__file__).parent / "results" / "conformance.json"
 def checked(backend: Named, hand: str) -> dict[str, Any]:
     """Every case on one backend: ``ran``, ``passed`` and ``figure``; all of them did not run where the backend cannot be made."""
     made = {
-        "command": " ".join(["python", "tests/bench/conformance.py", *sys.argv[1:]]),
+        "command": command_line(),
         "machine": machine(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "version": __version__,

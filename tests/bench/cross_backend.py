@@ -16,7 +16,6 @@ import dataclasses
 import datetime
 import itertools
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from backends import Named, every, machine
+from command_line import command_line
 
 from dextrack import __version__, rotations
 from dextrack.demonstrations import store
@@ -184,7 +184,7 @@ def main() -> int:
     write_json(
         arguments.folder / "cross_backend.json",
         {
-            "command": " ".join(["python", "tests/bench/cross_backend.py", *sys.argv[1:]]),
+            "command": command_line(),
             "machine": machine(),
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "version": __version__,

@@ -15,12 +15,12 @@ import datetime
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from command_line import command_line
 
 from dextrack.demonstrations import store
 from dextrack.evaluation import failure_table, poster
@@ -94,7 +94,7 @@ def main() -> None:
     date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     machine = f"{os.cpu_count()} cores ({platform.machine()})"
     lead = (
-        f"`python tests/bench/failures.py {' '.join(sys.argv[1:])}`, {date}, {machine}, store {digest(options.store)[:12]}.",
+        f"`{command_line()}`, {date}, {machine}, store {digest(options.store)[:12]}.",
         f"Pictures: `failures_{hand}.png`. `dextrack evaluate STORE` makes both for any store, and a page with film strips.",
     )
     with replacing(options.out / f"failures_{hand}.md") as temporary:

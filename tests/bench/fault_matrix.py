@@ -34,6 +34,7 @@ import fault_rules
 import fault_trial
 import fault_wire
 import handmade
+from command_line import command_line
 from dextrack_deploy.trial import TrialFolder
 from dextrack_ros import dds
 from dextrack_ros.interruption import Interruption
@@ -105,7 +106,7 @@ def save(out: Path, rows: dict[str, dict[str, Any]], failed: dict[str, str]) -> 
     """Write the table, the page and the figure."""
     order = [c.name for c in fault_cells.CELLS]
     result = {
-        "command": "python tests/bench/fault_matrix.py " + " ".join(sys.argv[1:]),
+        "command": command_line(),
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}",
         "rules": (fault_rules.__doc__ or "").strip(),

@@ -11,12 +11,12 @@ import argparse
 import datetime
 import json
 import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import command_line
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.drivers.franka import FrankaArm
@@ -133,7 +133,7 @@ def main() -> None:
     write_json(
         RESULT,
         {
-            "command": "python tests/bench/franka_stream.py " + " ".join(sys.argv[1:]),
+            "command": command_line(),
             "date": datetime.date.today().isoformat(),
             "machine": f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}",
             **found,

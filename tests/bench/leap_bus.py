@@ -17,13 +17,13 @@ import datetime
 import json
 import os
 import platform
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import command_line
 from dextrack_deploy.drivers.leap import LeapHand
 from dextrack_deploy.twin.dynamixel.line import Adapter, Answer, Line
 from dextrack_deploy.twin.dynamixel.process import PeerProcess
@@ -92,7 +92,7 @@ def main() -> int:
     write_json(
         RESULT,
         {
-            "command": " ".join(["python", "tests/bench/leap_bus.py", *sys.argv[1:]]),
+            "command": command_line(),
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
             "load_before": round(load, 2),

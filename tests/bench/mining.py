@@ -26,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mujoco
 import numpy as np
+from command_line import command_line
 
 from dextrack import __version__
 from dextrack.demonstrations import store
@@ -148,7 +149,7 @@ def write(options: argparse.Namespace, results: list[Result], replay: dict[str, 
     name = f"mining_{options.hand.split('_')[0] if options.hand.endswith('_right') else options.hand}"
     ledger = path_of(options.store)
     content = {
-        "command": "python tests/bench/mining.py " + " ".join(sys.argv[1:]),
+        "command": command_line(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
         "versions": {"dextrack": __version__, "mujoco": mujoco.__version__, "numpy": np.__version__},

@@ -17,7 +17,6 @@ import datetime
 import json
 import os
 import platform
-import sys
 import tempfile
 import time
 from importlib.metadata import version
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from command_line import command_line
 from dextrack_calibration.motors import rehearsal, session
 from dextrack_calibration.motors.fit import MotorFit
 from dextrack_calibration.motors.kept import Kept
@@ -132,7 +132,7 @@ def main() -> int:
     rows = [row(fit, truth.joints[fit.joint]) for fit in found.fits]
     errors = {name: max(rows, key=lambda r: abs(r["error"][name])) for name in (*FIELDS, "kv/kp")}
     result = {
-        "command": " ".join(["python", "tests/bench/motor_identification.py", *sys.argv[1:]]),
+        "command": command_line(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "version": __version__,

@@ -17,7 +17,6 @@ import dataclasses
 import datetime
 import os
 import platform
-import sys
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mujoco
 import numpy as np
+from command_line import command_line
 
 from dextrack import __version__
 from dextrack.files import digest, write_json
@@ -90,7 +90,7 @@ def main() -> int:
     write_json(
         RESULTS / f"open_loop_{hand.rsplit('_', 1)[0]}.json",
         {
-            "command": " ".join(["python", "tests/bench/open_loop.py", *sys.argv[1:]]),
+            "command": command_line(),
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, MuJoCo {mujoco.__version__}",
             "version": __version__,

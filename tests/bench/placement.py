@@ -14,7 +14,6 @@ import datetime
 import os
 import platform
 import re
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from command_line import command_line
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.placement import place
 from rich.progress import track
@@ -77,7 +77,7 @@ def main() -> None:
     rows = [row(p, cell) for p in track(paths, description="placing")]
     fit = [r for r in rows if r["fits"]]
     content = {
-        "command": "python tests/bench/placement.py " + " ".join(sys.argv[1:]),
+        "command": command_line(),
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}",
         "digests": {p.stem: digest(p) for p in paths},

@@ -22,6 +22,7 @@ from typing import Any
 
 import backends
 import numpy as np
+from command_line import command_line
 from dextrack_deploy.shadow import Engine, ShadowSimulator
 
 from dextrack.files import write_json
@@ -92,9 +93,8 @@ def main() -> None:
         rows.append(measure(server, given.server_path, given.steps))
         line = "{server_python} {backend}: median {median_ms:.2f} ms, p99 {p99_ms:.2f}, worst {max_ms:.1f}; mujoco in this process {local_mujoco_median_ms:.2f}"
         print(line.format(**rows[-1]))
-    command = " ".join(["python tests/bench/remote.py", *(a.replace(os.getcwd(), ".").replace(os.path.expanduser("~"), "~") for a in sys.argv[1:])])
     date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    write_json(RESULT, {"command": command, "date": date, "machine": backends.machine(), "load_1min": round(load, 2), "aims": AIMS, "results": rows})
+    write_json(RESULT, {"command": command_line(), "date": date, "machine": backends.machine(), "load_1min": round(load, 2), "aims": AIMS, "results": rows})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import datetime
 import hashlib
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -32,6 +31,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from command_line import command_line
 from retarget_rivals import DEX_POINTS, Dex, Mink, solve
 
 from dextrack import rotations
@@ -223,7 +223,7 @@ def main() -> None:
     write_json(
         arguments.out,
         {
-            "command": "python tests/bench/retarget.py " + " ".join(a if not Path(a).is_file() else Path(a).name for a in sys.argv[1:]),
+            "command": command_line(),
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "load_1min": round(os.getloadavg()[0], 2)},
             "versions": {"python": platform.python_version()} | {p: version(p) for p in ("numpy", "scipy", "torch", "dex-retargeting", "pin", "nlopt", "mink")},

@@ -15,7 +15,6 @@ import datetime
 import json
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mujoco
 import torch
+from command_line import command_line
 
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
@@ -105,7 +105,7 @@ def put(row: dict[str, Any], threads: int) -> None:
     write_json(
         RESULT,
         {
-            "command": "python tests/bench/rl_vs_sampling.py " + " ".join(sys.argv[1:]),
+            "command": command_line(),
             "date": row["date"],
             "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "threads": threads or os.cpu_count(), "python": platform.python_version()},
             "versions": {"mujoco": mujoco.__version__, "torch": torch.__version__},

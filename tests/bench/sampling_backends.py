@@ -26,6 +26,7 @@ import mujoco
 import numpy as np
 import torch
 from backends import machine
+from command_line import command_line
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -96,7 +97,7 @@ def main() -> None:
         rows.append(measure(engine, config, arguments.stages, arguments.threads))
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     content = {
-        "command": "python tests/bench/sampling_backends.py " + " ".join(sys.argv[1:]),
+        "command": command_line(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": machine(),
         "load_1min": round(os.getloadavg()[0], 2),

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from command_line import command_line
 from dextrack_deploy.trial_log import read_trial
 from dextrack_deploy.watches import WatchLimits
 from matplotlib.figure import Figure
@@ -199,7 +200,7 @@ def main() -> None:
         time.sleep(SAMPLE_S)
     found, after = measure(trial, watch.rows), psutil.cpu_times()
     content = {
-        "command": "python tests/bench/soak.py " + " ".join(sys.argv[1:]),
+        "command": command_line(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.release(), "python": platform.python_version()},
         "load_before": round(load, 2),

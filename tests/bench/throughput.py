@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +31,7 @@ import mujoco
 import numpy as np
 import torch
 from backends import Named, machine
+from command_line import command_line
 from held_cube import cube, held_cube, raw_batch
 from matplotlib.figure import Figure
 
@@ -223,7 +223,7 @@ def main() -> None:
             rows.append(row)
             print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     content = {
-        "command": "python tests/bench/throughput.py " + " ".join(sys.argv[1:]),
+        "command": command_line(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": machine(),
         "load_1min": round(os.getloadavg()[0], 2),

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from command_line import command_line
+
 from dextrack.files import write_json
 
 RESULT = Path(__file__).parent / "results" / "twin_trials.json"
@@ -52,7 +54,7 @@ def main() -> None:
     write_json(
         RESULT,
         {
-            "command": "python tests/bench/twin_trials.py " + " ".join(sys.argv[1:]),
+            "command": command_line(),
             "date": datetime.date.today().isoformat(),
             "machine": f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}",
             "trials": len(rows),
