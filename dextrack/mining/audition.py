@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dextrack import rotations
 from dextrack.errors import InputError
 from dextrack.mining.baseline import Baseline, make_baseline
 from dextrack.mining.ensemble import Ensemble, Member
 from dextrack.mining.grasps import other_grasp
+from dextrack.mining.lifting import GROUNDED, Lift
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
 from dextrack.settings import require
@@ -48,7 +49,7 @@ class AuditionConfig:
     away: float = 0.04
     """The object is carried until it is farther than this from its reference, m, ..."""
     turned: float = 0.7
-    """... or turned away by more than this, rad."""
+    """... or turned away by more than this, rad, or left on the table where the verdict wants it up."""
     spread: float = 0.7
     """Multiplies the offsets of the worlds' objects."""
 
@@ -78,22 +79,37 @@ class Tried:
     """Whether it was changed since it was planned."""
 
 
-def share_carried(guide: Reference, position_w: Floats, quaternion_w: Floats, away: float, turned: float) -> Floats:
-    """Share of the way from the first movement to the end of ``guide`` until the object is off, (...), in [0, 1].
+def is_off(guide: Reference, position_w: Floats, quaternion_w: Floats, first: int, away: float, turned: float, lift: Lift | None = None) -> NDArray[np.bool_]:
+    """Whether the object is off, (..., H), after steps ``first`` .. ``first`` + H - 1 of ``guide``.
 
     Args:
         guide: a reference of N steps.
-        position_w: of the object after each step, (..., N, 3), m.
-        quaternion_w: likewise, (..., N, 4) wxyz.
-        away: the object is off once it is farther than this from its reference, m, or its pose is not finite, ...
-        turned: ... or turned away by more than this, rad.
+        position_w: of the object after each of these steps, (..., H, 3), m.
+        quaternion_w: likewise, (..., H, 4) wxyz.
+        first: the first of these steps.
+        away: it is off where it is farther than this from its reference, m, or its pose is not finite, ...
+        turned: ... or turned away by more than this, rad, ...
+        lift: ... or left on the table where this wants it up; None: wherever it is.
     """
+    at = slice(first + 1, first + 1 + position_w.shape[-2])
+    error = np.linalg.norm(position_w - guide.object_position_w[at], axis=-1)
+    off: NDArray[np.bool_] = ~((error <= away) & (rotations.angle(quaternion_w, guide.object_quaternion_w[at]) <= turned))
+    if lift is not None:
+        off |= lift.shortfall(position_w, quaternion_w, first) > GROUNDED
+    return off
+
+
+def share_until(guide: Reference, until: ArrayLike) -> Floats:
+    """Share (...) of the way from the first movement to the end of ``guide``, in [0, 1], until the step ``until`` (...) after which the object is off."""
     onset, count = int(guide.diagnosis["onset"]), guide.n_steps
-    error = np.linalg.norm(position_w - guide.object_position_w[1:], axis=-1)
-    off = ~((error <= away) & (rotations.angle(quaternion_w, guide.object_quaternion_w[1:]) <= turned))
-    until = np.where(off.any(axis=-1), off.argmax(axis=-1), count)
-    share: Floats = np.clip((until - onset) / max(1, count - onset), 0.0, 1.0)
+    share: Floats = np.clip((np.asarray(until) - onset) / max(1, count - onset), 0.0, 1.0)
     return share
+
+
+def share_carried(guide: Reference, position_w: Floats, quaternion_w: Floats, away: float, turned: float) -> Floats:
+    """Share of the way (...) that the object is carried at poses (..., N, 3) and (..., N, 4) after each step; arguments as of ``is_off``."""
+    off = is_off(guide, position_w, quaternion_w, 0, away, turned)
+    return share_until(guide, np.where(off.any(axis=-1), off.argmax(axis=-1), guide.n_steps))
 
 
 class Auditions:
@@ -104,6 +120,7 @@ class Auditions:
         reference: Reference,
         obj: ObjectSpec,
         scene: Scene,
+        hull_o: Floats,
         members: tuple[Member, ...],
         config: AuditionConfig,
         force: float,
@@ -111,11 +128,14 @@ class Auditions:
         threads: int,
         rollouts: Rollouts | None = None,
     ) -> None:
-        """Nothing is tried yet; ``members`` are the worlds, the nominal one first, and ``force`` the pad force of a squeeze of 1, N.
+        """Nothing is tried yet.
+
+        ``hull_o`` (H, 3) m is the object's hull, ``members`` are the worlds, the nominal one first, ``force`` is the pad force of a squeeze of 1, N.
 
         They are tried on ``rollouts``; where that is None, on ``threads`` threads of MuJoCo.
         """
         self._reference, self._obj, self._scene, self._config = reference, obj, scene, config
+        self._hull = hull_o
         self._members = tuple(m.spread(config.spread) for m in members)
         self._force, self._seed = force, seed
         self._rollouts = rollouts or make_rollouts("mujoco", scene, threads)
@@ -180,11 +200,15 @@ class Auditions:
         c, gains = self._config, sorted(self._config.squeezes)
         targets = np.clip(np.array([baseline.squeezed(gain) for gain in gains]), *self._scene.hand.limits())
         ensemble = Ensemble(self._scene, guide, self._members, len(gains), rollouts=self._rollouts)
-        arrays = ensemble.arrays
-        qpos = arrays.host(ensemble.rollout(arrays.array(targets))[0])
+        lift, k = Lift(guide, self._hull), self._scene.object_qpos
+
+        def off(qpos: Floats, first: int) -> NDArray[np.bool_]:
+            return is_off(guide, qpos[..., k : k + 3], qpos[..., k + 3 : k + 7], first, c.away, c.turned, lift)
+
+        # Until the hand squeezes, all gains do the same.
+        _, _, until = ensemble.carry(targets, off, baseline.free_steps)
         self.steps, self.physics_seconds = self.steps + ensemble.steps, self.physics_seconds + ensemble.physics_seconds
-        k = self._scene.object_qpos
-        share = share_carried(guide, qpos[..., k : k + 3], qpos[..., k + 3 : k + 7], c.away, c.turned)
+        share = share_until(guide, until)
         mean = share.mean(axis=0)
         best = int(np.argmax(np.round(mean, 2)))
         return float(gains[best]), float(mean[best]), float(share[0, best])

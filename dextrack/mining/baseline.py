@@ -37,6 +37,12 @@ class Baseline:
     contacts_o: Floats
     """(F, 3), m: where pad centres belong, object frame."""
 
+    @property
+    def free_steps(self) -> int:
+        """Steps before the first in which a finger is to touch the object; 0 where none ever is."""
+        touching = np.flatnonzero(self.weights[1:].max(axis=1, initial=0.0) > 0.0)
+        return int(touching[0]) if len(touching) else 0
+
     def squeezed(self, gain: float) -> Floats:
         """Targets (N, 22) in which every finger squeezes with the same ``gain`` all along; they may lie beyond the joints' limits."""
         out: Floats = self.targets + gain * self.squeeze.sum(axis=1)

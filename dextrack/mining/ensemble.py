@@ -119,32 +119,36 @@ class Ensemble:
         self.steps += count * s * horizon
         return qpos.reshape(count, s, horizon, -1), sensors.reshape(count, s, horizon, -1, 3)
 
-    def carry(self, targets: Floats, off: Callable[[Floats, int], NDArray[np.bool_]]) -> tuple[Floats, Floats, Floats]:
+    def carry(self, targets: Floats, off: Callable[[Floats, int], NDArray[np.bool_]], shared: int = 0) -> tuple[Floats, Floats, Floats]:
         """Roll target sequences (S, H, 22) out in every member until the object is off; what is off by then is not simulated on.
 
         Args:
             targets: S is ``samples``.
             off: from qpos (..., h, nq) after step ``first`` and those that follow, and ``first``, says whether the object is off after each (..., h).
+            shared: steps in the beginning that are the same in all sequences: they are simulated once in every member, and nobody asks ``off`` about them.
 
         Returns:
             (qpos (E, S, H, nq), sensors (E, S, H, F + 1, 3), the step (E, S) after which the object was off first, H where it never was); states
             long after that are zero.
         """
         (samples, horizon, _), count = targets.shape, len(self.members)
-        worlds, arrays = self._trial, self.arrays
-        worlds.set_state(self._live.state()[self._member])
+        worlds, arrays, state = self._trial, self.arrays, self._live.state()
         until = np.full(count * samples, float(horizon))
         rows = np.arange(count * samples)
-        qpos: Floats = np.zeros(0)
-        sensors: Floats = np.zeros(0)
-        for first in range(0, horizon, CHUNK):
+        qpos: Floats = np.zeros((len(rows), horizon, self.scene.model.nq))
+        sensors: Floats = np.zeros((len(rows), horizon, self.scene.model.nsensordata))
+        if shared > 0:
+            for to, reached in zip((qpos, sensors), self.advance(arrays.array(targets[0, :shared])), strict=True):
+                to[:, :shared] = np.repeat(arrays.host(reached).reshape(count, shared, -1), samples, axis=0)
+        worlds.set_state(self._live.state()[self._member])
+        if worlds is not self._live:
+            self._live.set_state(state)
+        for first in range(shared, horizon, CHUNK):
             ahead = targets[rows % samples, first : first + CHUNK]
             began = time.perf_counter()
             reached = [arrays.host(a) for a in worlds.run(arrays.array(ahead), rows)]
             self.physics_seconds += time.perf_counter() - began
             self.steps += len(rows) * ahead.shape[1]
-            if first == 0:
-                qpos, sensors = (np.zeros((len(rows), horizon, a.shape[-1])) for a in reached)
             qpos[rows, first : first + CHUNK], sensors[rows, first : first + CHUNK] = reached
             lost = off(reached[0], first)
             gone = lost.any(axis=1)

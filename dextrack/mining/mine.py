@@ -136,12 +136,12 @@ class _Work:
         self._reference, self._obj, self._config, self._seed, self._progress = reference, obj, config, seed, progress
         self._began = time.monotonic()
         self._scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
-        self._distance = signed_distance(obj)
+        self._distance, self._hull = signed_distance(obj), hull_vertices(obj.vertices)
         members, force = config.sampling.members, config.sampling.force
         self._engine = engine
         self._rollouts = engine.rollouts(self._scene, config.threads)
-        self._auditions = Auditions(reference, obj, self._scene, members, config.audition, force, seed, config.threads, self._rollouts)
-        self._tuning = Tuning(self._scene, hull_vertices(obj.vertices), self._distance, config.tuning, seed, self._rollouts)
+        self._auditions = Auditions(reference, obj, self._scene, self._hull, members, config.audition, force, seed, config.threads, self._rollouts)
+        self._tuning = Tuning(self._scene, self._hull, self._distance, config.tuning, seed, self._rollouts)
         self._tried: dict[tuple[int, bool], Tried] = {}
         self._lifted: set[tuple[int, bool]] = set()
         self._attempts: list[dict[str, Any]] = []
@@ -153,9 +153,10 @@ class _Work:
 
     @property
     def finished(self) -> bool:
-        """Whether the verdict passed or the budget is spent."""
+        """Whether the verdict passed within the paper's threshold of 20 degrees, or the budget is spent."""
         spent = sum(a["control_steps"] for a in self._attempts)
-        return (self._best is not None and bool(self._best.verdict["passed"])) or bool(spent >= self._config.budget)
+        done = self._best is not None and bool(self._best.verdict["passed"]) and bool(self._best.metrics["success_20"])
+        return done or bool(spent >= self._config.budget)
 
     def audition(self) -> None:
         """Try grasps out, judge those that carry the object all the way in the nominal world, and stop when one passes."""
@@ -288,8 +289,9 @@ def demonstrate(
     )
 
 
-def _rank(demonstration: Demonstration) -> tuple[int, float, float]:
-    """Order of attempts: parts of the verdict, then perturbed replays survived, then small errors."""
+def _rank(demonstration: Demonstration) -> tuple[bool, int, float, float]:
+    """Order of attempts: the whole verdict, its parts and the paper's threshold of 20 degrees, perturbed replays survived, small errors."""
     verdict, metrics = demonstration.verdict, demonstration.metrics
     parts = [verdict[part]["state"] in ("passed", "not applicable") for part in ("lifted", "held", "clean", "robust")]
-    return sum(parts), float(verdict["robust"]["numbers"]["survived"]), -float(np.hypot(metrics["t_err_m"] / 0.05, metrics["r_err_rad"]))
+    met = sum(parts) + int(metrics["success_20"])
+    return bool(verdict["passed"]), met, float(verdict["robust"]["numbers"]["survived"]), -float(np.hypot(metrics["t_err_m"] / 0.05, metrics["r_err_rad"]))

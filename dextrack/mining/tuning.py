@@ -21,9 +21,10 @@ from scipy.spatial.transform import Rotation
 
 from dextrack import rotations
 from dextrack.errors import InputError
-from dextrack.mining.audition import Tried
+from dextrack.mining.audition import Tried, is_off
 from dextrack.mining.baseline import Baseline
 from dextrack.mining.ensemble import NOMINAL, Ensemble, Member
+from dextrack.mining.lifting import Lift
 from dextrack.mining.settling import settled_pose
 from dextrack.objects.distance import SignedDistance
 from dextrack.settings import require
@@ -79,7 +80,7 @@ class TuningConfig:
     away: float = 0.04
     """The object is carried until it is farther than this from its reference, m, ..."""
     turned: float = 0.7
-    """... or turned away by more than this, rad."""
+    """... or turned away by more than this, rad, or left on the table where the verdict wants it up."""
     error: float = 0.2
     """What an error as large as those allowed costs, beside a share of the way of 1."""
     depth: float = 0.005
@@ -173,6 +174,9 @@ class GraspTuner:
         self._tried, self._scene, self._hull, self._distance, self._config, self._rollouts = tried, scene, hull_o, distance, config, rollouts
         guide, fingers = tried.guide, tried.baseline.fingers
         self._size = 6 + len(scene.hand.finger_joints) + len(fingers)
+        self._lift = Lift(guide, hull_o)
+        # Until the hand reaches out, all changes do the same: that part is simulated once.
+        self._shared = max(0, tried.baseline.free_steps - config.approach)
         self._onset, self._last = int(guide.diagnosis["onset"]), guide.n_steps
         names = [f.finger for f in scene.hand.fingertips]
         self._columns = [names.index(f) for f in fingers]
@@ -235,7 +239,7 @@ class GraspTuner:
         targets = np.clip(np.array([baseline.squeezed(gain)[:last] for baseline, gain in built]), *scene.hand.limits())
         ensemble = Ensemble(scene, guide, worlds, len(changes), rollouts=self._rollouts, rest=self._rest)
         start = ensemble.qpos()
-        qpos, sensors, until = ensemble.carry(targets, self._off)
+        qpos, sensors, until = ensemble.carry(targets, self._off, min(self._shared, last - 1))
         self.steps, self.physics_seconds = self.steps + ensemble.steps, self.physics_seconds + ensemble.physics_seconds
         k = scene.object_qpos
         away, turned = self._errors(qpos, 0)
@@ -261,9 +265,8 @@ class GraspTuner:
 
     def _off(self, qpos: Floats, first: int) -> NDArray[np.bool_]:
         """Whether the object is off (..., H) in the states after steps ``first`` .. ``first`` + H - 1."""
-        away, turned = self._errors(qpos, first)
-        out: NDArray[np.bool_] = ~((away <= self._config.away) & (turned <= self._config.turned))
-        return out
+        c, k = self._config, self._scene.object_qpos
+        return is_off(self._tried.guide, qpos[..., k : k + 3], qpos[..., k + 3 : k + 7], first, c.away, c.turned, self._lift)
 
 
 class Tuning:

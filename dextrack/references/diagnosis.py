@@ -82,7 +82,8 @@ def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, pla
         "opposition": plan.opposition,
         "keypoint_error_m": float(keypoint_error.mean()),
         "fingertip_error_m": float(keypoint_error[:, tip_columns].mean()),
-        "contact_gap_m": {f: float(g) for f, g in zip(plan.fingers, gap.mean(axis=0), strict=True)},
+        # A motion that is cut off before its first contact has no gaps.
+        "contact_gap_m": {f: float(gap[:, i].mean()) for i, f in enumerate(plan.fingers)} if len(gap) else {},
         "penetration_max_m": float(penetration.max()),
         "penetration_first_m": float(penetration[0]),
         "table_clearance_m": float(heights.min()),

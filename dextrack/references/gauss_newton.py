@@ -145,7 +145,7 @@ def _add(gradient: Floats, blocks: Floats, frames: Ints, rows: Floats, residuals
     gradient += product[..., -1]
 
 
-def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, progress: Callable[[float], None] | None = None) -> Solution:
+def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, progress: Callable[[float], None] | None = None, refine: bool = True) -> Solution:
     """Minimise ``problem`` from coarse to fine.
 
     First every fourth frame, as if the object were air, then softer, then as it is: a hand that starts inside the object would else be pushed
@@ -157,6 +157,8 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
         guesses: where to begin, (T, dof) each.
         iterations: steps tried at most in each of the stages.
         progress: called with the fraction done.
+        refine: whether all frames are solved for at the end; else those between every fourth are interpolated, which takes half the time and is good to
+            the tolerances of contacts, for a quick look.
     """
     count = len(problem.human_w)
     kinematics = HandJacobians(problem.hand, problem.base_quaternion_w)
@@ -174,7 +176,10 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
         if ends[-1].cost < GOOD * free:
             break
     best = min(ends, key=lambda s: s.cost)
-    solution = descend(problem, between(frames, best.theta, count), iterations, TOLERANCE, kinematics)
+    whole = between(frames, best.theta, count)
+    if not refine:
+        return Solution(np.clip(whole, *problem.hand.limits()), best.cost, best.iterations)
+    solution = descend(problem, whole, iterations, TOLERANCE, kinematics)
     if progress:
         progress(1.0)
     return solution

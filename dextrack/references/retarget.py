@@ -154,7 +154,7 @@ def regrasp(
     n = reference.n_steps + 1 if last is None else min(last, reference.n_steps) + 1
     motion = Resampled(whole.keypoints_w[:n], whole.object_position_w[:n], whole.object_quaternion_w[:n], whole.time_scale)
     plan = dataclasses.replace(plan, weights=plan.weights[:n], release=min(plan.release, n - 1))
-    solution = gauss_newton.solve(_problem(hand, base, distance, motion, plan, config), (reference.hand[:n],), SOLVERS["gauss-newton"])
+    solution = gauss_newton.solve(_problem(hand, base, distance, motion, plan, config), (reference.hand[:n],), SOLVERS["gauss-newton"], refine=last is None)
     return dataclasses.replace(
         reference,
         keypoints_w=motion.keypoints_w,

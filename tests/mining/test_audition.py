@@ -19,6 +19,7 @@ from dextrack.objects import ObjectSpec
 from dextrack.references.contacts import ContactConfig
 from dextrack.references.reference import Reference
 from dextrack.sim.scene import build_scene
+from dextrack.tracking.verdict import hull_vertices
 from tests import synthetic
 
 
@@ -29,7 +30,7 @@ def reference() -> Reference:
 
 def auditions(reference: Reference, obj: ObjectSpec, **settings: object) -> Auditions:
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-    return Auditions(reference, obj, scene, MEMBERS, AuditionConfig(**settings), 2.0, 0, 1)  # type: ignore[arg-type]
+    return Auditions(reference, obj, scene, hull_vertices(obj.vertices), MEMBERS, AuditionConfig(**settings), 2.0, 0, 1)  # type: ignore[arg-type]
 
 
 def test_a_grasp_that_carries_is_told_from_one_that_does_not(reference: Reference) -> None:
@@ -44,7 +45,10 @@ def test_a_grasp_that_carries_is_told_from_one_that_does_not(reference: Referenc
         reached = replay(scene, reference, np.clip(own.baseline.squeezed(own.squeeze), *scene.hand.limits()))
         away = np.linalg.norm(reached.object_position_w - reference.object_position_w, axis=1)
         assert (away.max() < 0.04) == (own.nominal == 1.0)
-        assert heard.steps == 4 * 4 * reference.n_steps and heard.physics_seconds > 0.0
+        # Four worlds go to the first contact once for all squeezes; an object that was dropped is not simulated on.
+        alike = int(np.flatnonzero(own.baseline.weights[1:].max(axis=1) > 0.0)[0])
+        whole = 4 * (alike + 4 * (reference.n_steps - alike))
+        assert (heard.steps == whole if friction > 1.0 else heard.steps < whole) and heard.physics_seconds > 0.0
 
 
 def test_only_what_is_worthy_is_tried_to_the_end_and_the_best_in_any_case(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,7 +172,8 @@ def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
     found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, budget=1, threads=1))
     attempts = found.provenance["attempts"]
     assert len(attempts) == 1 and attempts[0]["members"] == 1 and found.provenance["attempt"] == 0
-    assert found.provenance["control_steps"] == attempts[0]["control_steps"] + len(SMALL.members) * reference.n_steps
+    heard = found.provenance["control_steps"] - attempts[0]["control_steps"]
+    assert 0 < heard <= len(SMALL.members) * reference.n_steps  # less where the object is dropped
     assert 0.0 < found.provenance["physics_seconds"] < found.provenance["seconds"]
 
 

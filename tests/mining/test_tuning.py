@@ -132,6 +132,27 @@ def test_what_is_carried_is_what_plain_rollouts_show(reference: Reference) -> No
         assert (carried[e, s, :n] == qpos[e, s, :n]).all() and (felt[e, s, :n] == sensors[e, s, :n]).all()
 
 
+def test_what_all_sequences_share_is_simulated_once(reference: Reference) -> None:
+    """The same states and the same end, for fewer steps; the members stay where they were."""
+    scene, baseline = lift(reference, dataclasses.replace(synthetic.box(), friction=0.4))
+    targets = np.clip(np.array([baseline.squeezed(g) for g in (0.0, 1.0, 4.0)]), *scene.hand.limits())
+    shared = int(np.flatnonzero((targets != targets[0]).any(axis=(0, 2)))[0])
+    k = scene.object_qpos
+
+    def off(q: np.ndarray, first: int) -> np.ndarray:
+        away: np.ndarray = np.linalg.norm(q[..., k : k + 3] - reference.object_position_w[first + 1 : first + 1 + q.shape[-2]], axis=-1)
+        return away > 0.03
+
+    ensembles = [Ensemble(scene, reference, drawn(CONFIG, 3, [0, 1]), 3, 1) for _ in range(2)]
+    before = ensembles[1].state()
+    (qpos, sensors, until), (once, felt, ended) = (e.carry(targets, off, n) for e, n in zip(ensembles, (0, shared), strict=True))
+    assert shared > 10 and (ended == until).all() and (ensembles[1].state() == before).all()
+    for e, s in np.ndindex(3, 3):
+        n = int(until[e, s])
+        assert (once[e, s, :n] == qpos[e, s, :n]).all() and (felt[e, s, :n] == sensors[e, s, :n]).all()
+    assert ensembles[0].steps - ensembles[1].steps >= 6 * shared - 9 * 30  # what is left out in chunks may end a chunk later
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_grasp_that_slips_is_tuned_until_it_holds(reference: Reference) -> None:
@@ -142,7 +163,7 @@ def test_a_grasp_that_slips_is_tuned_until_it_holds(reference: Reference) -> Non
     given = Tried(0, reference, baseline, 0.0, 0.0, 0.0)
 
     def tuned() -> tuple[Tuning, list[Tried]]:
-        tuning = Tuning(scene, hull, signed_distance(obj), TuningConfig(grasps=1, budget=40_000), 0, make_rollouts("mujoco", scene, 1))
+        tuning = Tuning(scene, hull, signed_distance(obj), TuningConfig(grasps=1, budget=120_000), 0, make_rollouts("mujoco", scene, 1))
         return tuning, list(tuning.run([given]))
 
     tuning, found = tuned()

@@ -125,4 +125,16 @@ def test_a_negative_seed_is_refused() -> None:
 def test_an_object_too_small_for_a_spacing_has_no_such_grasp(reference: Reference) -> None:
     """Nothing on the box is half a metre apart: no grasp, and no error."""
     assert regrasp(reference, synthetic.box(), ContactConfig(spacing=0.5)) is None
-    assert regrasp(reference, synthetic.box(), ContactConfig(), last=30) is not None
+    early = regrasp(reference, synthetic.box(), ContactConfig(), last=30)
+    assert early is not None and early.diagnosis["contact_gap_m"] == {}  # it ends before the hand is there
+
+
+def test_a_quick_look_at_a_grasp_is_near_what_all_frames_give(reference: Reference) -> None:
+    """Frames between those that were solved for are interpolated: millimetres, and no farther from the contacts than a pad is soft."""
+    n = reference.n_steps - 1
+    quick, whole = (regrasp(reference, synthetic.box(), ContactConfig(), last=last) for last in (n, None))
+    assert quick is not None and whole is not None
+    off = np.abs(quick.hand - whole.hand[: n + 1])
+    assert np.median(off[:, :3]) < 0.002 and np.median(off[:, 6:]) < 0.02
+    for finger, gap in quick.diagnosis["contact_gap_m"].items():
+        assert gap < whole.diagnosis["contact_gap_m"][finger] + 0.002
