@@ -19,7 +19,7 @@ from dextrack.errors import InputError
 from dextrack.mining.baseline import Baseline, make_baseline
 from dextrack.mining.ensemble import Ensemble, Member
 from dextrack.mining.grasps import other_grasp
-from dextrack.mining.lifting import GROUNDED, Lift
+from dextrack.mining.lifting import Lift
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
 from dextrack.settings import require
@@ -95,7 +95,7 @@ def is_off(guide: Reference, position_w: Floats, quaternion_w: Floats, first: in
     error = np.linalg.norm(position_w - guide.object_position_w[at], axis=-1)
     off: NDArray[np.bool_] = ~((error <= away) & (rotations.angle(quaternion_w, guide.object_quaternion_w[at]) <= turned))
     if lift is not None:
-        off |= lift.shortfall(position_w, quaternion_w, first) > GROUNDED
+        off |= lift.grounded(position_w, quaternion_w, first)
     return off
 
 
@@ -104,12 +104,6 @@ def share_until(guide: Reference, until: ArrayLike) -> Floats:
     onset, count = int(guide.diagnosis["onset"]), guide.n_steps
     share: Floats = np.clip((np.asarray(until) - onset) / max(1, count - onset), 0.0, 1.0)
     return share
-
-
-def share_carried(guide: Reference, position_w: Floats, quaternion_w: Floats, away: float, turned: float) -> Floats:
-    """Share of the way (...) that the object is carried at poses (..., N, 3) and (..., N, 4) after each step; arguments as of ``is_off``."""
-    off = is_off(guide, position_w, quaternion_w, 0, away, turned)
-    return share_until(guide, np.where(off.any(axis=-1), off.argmax(axis=-1), guide.n_steps))
 
 
 class Auditions:

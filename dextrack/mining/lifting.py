@@ -10,20 +10,18 @@ from numpy.typing import NDArray
 
 from dextrack.objects import lowest_z
 from dextrack.references.reference import Reference
-from dextrack.tracking.verdict import EDGE, OBJECT_LIFT, looked_at
+from dextrack.tracking.verdict import EDGE, looked_at
 
 Floats = NDArray[np.float64]
 
-MARGIN = 0.004
-"""Height that is wanted beyond the verdict's, m: what is just high enough in the nominal world is too low in a heavier one."""
-GROUNDED = 0.015
-"""An object that is this much too low, m, was left on the table."""
+GROUNDED = 0.009
+"""Height of its lowest point, m, below which an object that the verdict wants 2 cm up was left on the table; it may be tilted, or late by a little."""
 POINTS = 48
 """Points of the hull that are looked at, for every frame of every sample is asked. The lowest point of a sphere of 8 cm is then found to 1.5 mm in the mean."""
 
 
 class Lift:
-    """How much too low the object's lowest point is, where the reference has it up."""
+    """Where the reference has the object up, and whether it is."""
 
     def __init__(self, reference: Reference, hull_o: Floats) -> None:
         """Keep where the verdict looks; ``hull_o`` (H, 3) m is the object's hull.
@@ -34,8 +32,8 @@ class Lift:
         self._asked = looked_at(height, round(0.5 * EDGE / reference.period))
         self._points = thinned(hull_o, POINTS)
 
-    def shortfall(self, position_w: Floats, quaternion_w: Floats, first: int) -> Floats:
-        """What is missing of the wanted height, m, at least 0, and 0 where nothing is asked.
+    def grounded(self, position_w: Floats, quaternion_w: Floats, first: int) -> NDArray[np.bool_]:
+        """Whether the object is on the table where it should be up.
 
         Args:
             position_w: (..., H, 3), m, of the object after steps ``first`` .. ``first`` + H - 1.
@@ -45,11 +43,10 @@ class Lift:
         Returns:
             (..., H).
         """
-        out = np.zeros(position_w.shape[:-1])
+        out = np.zeros(position_w.shape[:-1], dtype=bool)
         asked = np.flatnonzero(self._asked[first + 1 : first + 1 + position_w.shape[-2]])
         if len(asked):
-            height = lowest_z(self._points, position_w[..., asked, :], quaternion_w[..., asked, :])
-            out[..., asked] = np.clip(OBJECT_LIFT + MARGIN - height, 0.0, None)
+            out[..., asked] = lowest_z(self._points, position_w[..., asked, :], quaternion_w[..., asked, :]) < GROUNDED
         return out
 
 

@@ -157,8 +157,8 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
         guesses: where to begin, (T, dof) each.
         iterations: steps tried at most in each of the stages.
         progress: called with the fraction done.
-        refine: whether all frames are solved for at the end; else those between every fourth are interpolated, which takes half the time and is good to
-            the tolerances of contacts, for a quick look.
+        refine: whether all frames are solved for at the end; else those between every fourth are interpolated, for a quick look, and the cost is that of
+            every fourth.
     """
     count = len(problem.human_w)
     kinematics = HandJacobians(problem.hand, problem.base_quaternion_w)
@@ -177,9 +177,10 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
             break
     best = min(ends, key=lambda s: s.cost)
     whole = between(frames, best.theta, count)
-    if not refine:
-        return Solution(np.clip(whole, *problem.hand.limits()), best.cost, best.iterations)
-    solution = descend(problem, whole, iterations, TOLERANCE, kinematics)
+    if refine:
+        solution = descend(problem, whole, iterations, TOLERANCE, kinematics)
+    else:
+        solution = dataclasses.replace(best, theta=np.clip(whole, *problem.hand.limits()))
     if progress:
         progress(1.0)
     return solution

@@ -30,7 +30,7 @@ from command_line import command_line
 from dextrack import __version__
 from dextrack.files import digest, write_json
 from dextrack.hands import load_hand
-from dextrack.mining.audition import share_carried
+from dextrack.mining.audition import is_off, share_until
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.replays import replay
 from dextrack.references.library import find_object
@@ -59,7 +59,8 @@ def measure(path: Path, kp: float, substeps: int) -> tuple[float, float, float]:
     for squeeze in SQUEEZES:
         targets = np.clip(baseline.squeezed(squeeze), *hand.limits())
         reached = replay(scene, reference, targets)
-        carried.append(float(share_carried(reference, reached.object_position_w[1:], reached.object_quaternion_w[1:], ASTRAY, ASTRAY_TURN)))
+        off = is_off(reference, reached.object_position_w[1:], reached.object_quaternion_w[1:], 0, ASTRAY, ASTRAY_TURN)
+        carried.append(float(share_until(reference, off.argmax() if off.any() else reference.n_steps)))
     velocity, wanted = reached.hand_velocity[:onset, 6:], np.gradient(reference.hand, reference.period, axis=0)[:onset, 6:]
     torque = gains[0] * (targets[:onset, 6:] - reached.hand[:onset, 6:]) - gains[1] * velocity
     excess = np.abs(velocity - wanted)[FREE]

@@ -10,9 +10,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from dextrack.mining.audition import is_off
-from dextrack.mining.lifting import GROUNDED, MARGIN, Lift, thinned
+from dextrack.mining.lifting import GROUNDED, Lift, thinned
 from dextrack.references.reference import Reference
-from dextrack.tracking.verdict import OBJECT_LIFT, REFERENCE_LIFT, hull_vertices, judge
+from dextrack.tracking.verdict import REFERENCE_LIFT, hull_vertices, judge
 from tests import synthetic
 
 BOX = hull_vertices(synthetic.box().vertices)
@@ -28,32 +28,29 @@ def heights(position: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
     return np.array([(Rotation.from_quat(q, scalar_first=True).apply(BOX) + p)[:, 2].min() for p, q in zip(position, quaternion, strict=True)])
 
 
-def test_what_is_missing_is_what_corners_are_too_low(reference: Reference) -> None:
+def test_what_is_grounded_has_its_lowest_corner_near_the_table(reference: Reference) -> None:
     rng = np.random.default_rng(0)
     turn = Rotation.from_rotvec(rng.normal(size=(reference.n_steps, 3)) * 0.4)
     quaternion = (turn * Rotation.from_quat(reference.object_quaternion_w[1:], scalar_first=True)).as_quat(scalar_first=True)
     position = reference.object_position_w[1:] - np.array([0.0, 0.0, 0.1])
     lift = Lift(reference, BOX)
-    found = lift.shortfall(position, quaternion, 0)
-    wanted = np.maximum(OBJECT_LIFT + MARGIN - heights(position, quaternion), 0.0)
+    found = lift.grounded(position, quaternion, 0)
+    low = heights(position, quaternion) < GROUNDED
     asked = heights(reference.object_position_w, reference.object_quaternion_w)[1:] >= REFERENCE_LIFT
-    assert (found[~asked] == 0.0).all() and (found > 0.0).sum() > 20
-    looked = found > 0.0
-    np.testing.assert_allclose(found[looked], wanted[looked], atol=1e-9)
+    assert found.sum() > 20 and not found[~asked].any() and low[found].all()
     # Only the edges of a lift are forgiven.
-    assert (asked & (wanted > 1e-6) & ~looked).sum() <= 6
+    assert (asked & low & ~found).sum() <= 6
     # A part of the motion is asked about as the whole is, with any dimensions before.
-    part = lift.shortfall(np.stack([position[40:90]] * 2), np.stack([quaternion[40:90]] * 2), 40)
-    np.testing.assert_allclose(part, np.stack([found[40:90]] * 2), atol=1e-9)
+    part = lift.grounded(np.stack([position[40:90]] * 2), np.stack([quaternion[40:90]] * 2), 40)
+    assert (part == found[40:90]).all()
 
 
-def test_nothing_missing_means_lifted(reference: Reference) -> None:
-    for lower in (0.0, 0.01, 0.02, 0.03, 0.2):
+def test_what_the_verdict_calls_lifted_is_not_grounded(reference: Reference) -> None:
+    """And what lies on the table all along is neither."""
+    for lower in (0.0, 0.005, 0.2):
         position = reference.object_position_w - np.array([0.0, 0.0, lower])
-        enough = (Lift(reference, BOX).shortfall(position[1:], reference.object_quaternion_w[1:], 0) == 0.0).all()
-        if enough:
-            assert judge(reference, BOX, position, reference.object_quaternion_w).lifted.ok
-        assert lower > 0.01 or enough
+        grounded = Lift(reference, BOX).grounded(position[1:], reference.object_quaternion_w[1:], 0).any()
+        assert judge(reference, BOX, position, reference.object_quaternion_w).lifted.ok == (not grounded) == (lower < 0.1)
 
 
 def test_an_object_left_on_the_table_beside_a_low_lift_is_off(reference: Reference) -> None:
@@ -66,7 +63,7 @@ def test_an_object_left_on_the_table_beside_a_low_lift_is_off(reference: Referen
     quaternion = task.object_quaternion_w[1:]
     assert not is_off(task, lying, quaternion, 0, 0.04, 0.7).any()
     off = is_off(task, lying, quaternion, 0, 0.04, 0.7, Lift(task, BOX))
-    assert off.any() and GROUNDED < OBJECT_LIFT
+    assert off.any()
     assert not is_off(task, low[1:], quaternion, 0, 0.04, 0.7, Lift(task, BOX)).any()
 
 
