@@ -170,8 +170,14 @@ class OffscreenCamera:
         view.distance, view.azimuth, view.elevation = camera.distance, np.rad2deg(camera.azimuth), np.rad2deg(camera.elevation)
         self._model.vis.global_.fovy = np.rad2deg(camera.fovy)
         mujoco.mjv_updateScene(self._model, data, self._option, None, view, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene)
-        if decorate is not None:
-            decorate(self._scene)
+        if decorate is None:
+            return
+        own = self._scene.ngeom
+        decorate(self._scene)
+        for i in range(own, self._scene.ngeom):
+            # mjv_initGeom leaves these as the scene's memory happens to be: no geom of the model, but it hides what is behind it in a segmentation too.
+            geom = self._scene.geoms[i]
+            geom.objtype, geom.objid, geom.segid = mujoco.mjtObj.mjOBJ_UNKNOWN, -1, i
 
     def _read(self, factor: int) -> Image:
         """Draw the scene ``factor`` times larger than the picture and read its colours, first row on top."""

@@ -157,7 +157,6 @@ def draw_human_hand(scene: mujoco.MjvScene, keypoints_w: Floats) -> None:
 def _add_geom(scene: mujoco.MjvScene, shape: mujoco.mjtGeom, size: float, position_w: Floats) -> mujoco.MjvGeom:
     geom = scene.geoms[scene.ngeom]
     mujoco.mjv_initGeom(geom, shape, np.full(3, size), position_w, np.eye(3).ravel(), _SKIN)
-    geom.segid = scene.ngeom  # so that it hides what is behind it in a segmentation too
     scene.ngeom += 1
     return geom
 

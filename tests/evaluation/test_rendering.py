@@ -62,6 +62,20 @@ def test_hidden_groups_are_neither_drawn_nor_segmented(balls) -> None:
     assert (offscreen.segmentation(data, camera) == -1).all()
 
 
+def test_what_decorates_a_scene_hides_geoms_whatever_its_memory_held_before(balls) -> None:
+    model, data, offscreen = balls
+    camera = Camera((0.0, 0.0, 0.1), 1.3, 0.7, -0.4, width=320, height=240)
+
+    def hide_the_first(scene: mujoco.MjvScene) -> None:
+        geom = scene.geoms[scene.ngeom]
+        geom.objtype, geom.objid, geom.segid = mujoco.mjtObj.mjOBJ_GEOM, 678912, 12345
+        mujoco.mjv_initGeom(geom, mujoco.mjtGeom.mjGEOM_SPHERE, np.full(3, 0.02), data.geom_xpos[0], np.eye(3).ravel(), np.ones(4, dtype=np.float32))
+        scene.ngeom += 1
+
+    seen = offscreen.segmentation(data, camera, hide_the_first)
+    assert set(np.unique(seen)) == {-1, 1, 2}
+
+
 def test_a_buffer_that_is_too_small_is_refused() -> None:
     model = mujoco.MjModel.from_xml_string(BALLS)
     with pytest.raises(InputError, match="640 x 480; 800 x 480 is needed"):
