@@ -149,7 +149,7 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
     reference = Reference.load(path)
     obj = find_object(reference, near=path)
     engine = Engine(options.backend, options.device)
-    inputs = campaign.inputs(reference.digest, options.settings, options.seed, engine)
+    inputs = campaign.inputs(tasks.made_from(reference), options.settings, options.seed, engine)
     found = None if options.force else campaign.stored(options.out, f"{reference.name}@{reference.hand_name}", inputs)
     if found is not None:
         return found, False

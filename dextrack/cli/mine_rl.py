@@ -122,5 +122,6 @@ def _stored(options: MineRL, reference: Reference, baseline: Demonstration | Non
     if not options.out.is_file() or name not in store.names(options.out):
         return None
     found = store.load(options.out, name)
-    wanted = {"reference": reference.digest, "baseline": origin(reference, baseline), "config": comparable(options.rl), "seed": options.seed}
+    made_from = {"reference": reference.digest, "object": reference.provenance.get("object")}
+    wanted = {**made_from, "baseline": origin(reference, baseline), "config": comparable(options.rl), "seed": options.seed}
     return found if wanted == {k: found.provenance.get(k) for k in wanted} else None

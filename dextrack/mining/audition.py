@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from dextrack import rotations
 from dextrack.errors import InputError
 from dextrack.mining.baseline import Baseline, make_baseline
-from dextrack.mining.ensemble import Ensemble, Member
+from dextrack.mining.ensemble import MEMBERS, Ensemble
 from dextrack.mining.grasps import other_grasp
 from dextrack.mining.lifting import Lift
 from dextrack.objects.spec import ObjectSpec
@@ -51,7 +51,7 @@ class AuditionConfig:
     turned: float = 0.7
     """... or turned away by more than this, rad, or left on the table where the verdict wants it up."""
     spread: float = 0.7
-    """Multiplies the offsets of the worlds' objects."""
+    """Multiplies the offsets of the objects in the worlds, which are ``ensemble.MEMBERS``."""
 
     def __post_init__(self) -> None:
         """Refuse no grasps, no squeezes and what cannot be measured."""
@@ -115,7 +115,6 @@ class Auditions:
         obj: ObjectSpec,
         scene: Scene,
         hull_o: Floats,
-        members: tuple[Member, ...],
         config: AuditionConfig,
         force: float,
         seed: int,
@@ -124,13 +123,13 @@ class Auditions:
     ) -> None:
         """Nothing is tried yet.
 
-        ``hull_o`` (H, 3) m is the object's hull, ``members`` are the worlds, the nominal one first, ``force`` is the pad force of a squeeze of 1, N.
+        ``hull_o`` (H, 3) m is the object's hull, ``force`` is the pad force of a squeeze of 1, N.
 
         They are tried on ``rollouts``; where that is None, on ``threads`` threads of MuJoCo.
         """
         self._reference, self._obj, self._scene, self._config = reference, obj, scene, config
         self._hull = hull_o
-        self._members = tuple(m.spread(config.spread) for m in members)
+        self._members = tuple(m.spread(config.spread) for m in MEMBERS)
         self._force, self._seed = force, seed
         self._rollouts = rollouts or make_rollouts("mujoco", scene, threads)
         self._onset = int(reference.diagnosis["onset"])

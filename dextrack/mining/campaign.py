@@ -22,8 +22,9 @@ from dextrack.mining import ledger as ledgers
 from dextrack.mining import workers
 from dextrack.mining.engine import MUJOCO, Engine
 from dextrack.mining.ledger import Ledger, Row
-from dextrack.mining.tasks import Task
+from dextrack.mining.tasks import Task, made_from
 from dextrack.references.library import find_object, find_recording
+from dextrack.references.mirror import mirror_recording
 from dextrack.references.reference import Reference
 
 if TYPE_CHECKING:
@@ -93,19 +94,28 @@ def run(campaign: Campaign, watcher: Watcher) -> list[Row]:
 
 
 def known(campaign: Campaign) -> list[Row]:
-    """The rows that tasks of ``campaign`` have in the ledger, from whichever inputs; needs no lock."""
+    """The rows that tasks of ``campaign`` have in the ledger, mined or refused from the same inputs; needs no lock."""
     rows = ledgers.read(ledgers.path_of(campaign.store))
-    return [rows[t.key] for t in campaign.tasks if t.key in rows and rows[t.key].state in (ledgers.MINED, ledgers.REFUSED)]
+    done = [(t, rows[t.key]) for t in campaign.tasks if t.key in rows and rows[t.key].state in (ledgers.MINED, ledgers.REFUSED)]
+    return [row for task, row in done if row.inputs in _may_be_made_from(campaign, task)]
+
+
+def _may_be_made_from(campaign: Campaign, task: Task) -> list[str]:
+    """The inputs of ``task`` as it was when the campaign began, and as it is if it was retargeted since."""
+    digests = [task.digest]
+    if task.recording is not None and not task.fault and task.path.is_file():
+        digests.append(made_from(Reference.load(task.path)))
+    return [inputs(digest, campaign.config, campaign.seed, campaign.engine) for digest in digests]
 
 
 def _retarget(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher: Watcher) -> list[Task]:
     """Make the references of ``tasks``; returns those that there are now."""
     made = []
-    jobs = [workers.Job(t.key, _retarget_job, (str(t.recording), t.hand, campaign.config.threads)) for t in tasks]
+    jobs = [workers.Job(t.key, _retarget_job, (str(t.recording), t.mirrored, t.hand, campaign.config.threads)) for t in tasks]
     for task, ended in _run(campaign, ledger, tasks, jobs, watcher):
         reference: Reference = ended.result
         reference.save(task.path)
-        made.append(dataclasses.replace(task, recording=None, digest=reference.digest, steps=reference.n_steps))
+        made.append(dataclasses.replace(task, recording=None, digest=made_from(reference), steps=reference.n_steps))
     return made
 
 
@@ -138,7 +148,7 @@ def _run(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], jobs: Sequen
         events.close()
 
 
-def _retarget_job(recording: str, hand: str, threads: int, tell: workers.Tell) -> Reference:
+def _retarget_job(recording: str, mirrored: bool, hand: str, threads: int, tell: workers.Tell) -> Reference:
     """In a worker: retarget as ``dextrack retarget`` does by default."""
     import torch
 
@@ -147,6 +157,8 @@ def _retarget_job(recording: str, hand: str, threads: int, tell: workers.Tell) -
 
     torch.set_num_threads(threads)
     loaded = find_recording(recording)
+    if mirrored:
+        loaded = mirror_recording(loaded)
     return retarget(loaded, find_object(loaded), load_hand(hand), RetargetConfig(), 0, lambda done: tell(0, done, 0.0))
 
 
@@ -155,7 +167,7 @@ def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, engine: En
     from dextrack.mining.mine import mine
 
     reference = Reference.load(path)
-    if reference.digest != digest:
+    if made_from(reference) != digest:
         raise InputError(f"{path}: it was changed while the campaign ran.", remedy="run the same command again.")
     found = mine(reference, find_object(reference, near=path), config, seed, tell, engine)
     demonstration = marked(found, inputs(digest, config, seed, engine))
@@ -183,7 +195,7 @@ def _known(campaign: Campaign, ledger: Ledger, task: Task) -> bool:
     if task.fault or task.recording is not None or not campaign.store.is_file():
         return False
     if row is not None and same and row.state == ledgers.MINED:
-        return task.key in store.names(campaign.store)
+        return stored(campaign.store, task.key, wanted) is not None
     found = stored(campaign.store, task.key, wanted)
     if found is not None:
         ledger.append(_mined(campaign, task, found, None))

@@ -17,9 +17,10 @@ from dextrack.errors import InputError
 from dextrack.hands.spec import load_hand
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.engine import MUJOCO, Engine
-from dextrack.mining.ensemble import NOMINAL, Member
-from dextrack.mining.replays import EVALUATION_SEED, replay, survivals
-from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
+from dextrack.mining.ensemble import Member
+from dextrack.mining.hardening import Hardening, HardeningConfig
+from dextrack.mining.replays import EVALUATION_SEED, SELECTION_REPLAYS, SELECTION_SEED, perturbations, replay, survivals
+from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.mining.tuning import Tuning, TuningConfig
 from dextrack.objects.distance import signed_distance
 from dextrack.objects.spec import ObjectSpec
@@ -36,41 +37,29 @@ class MineConfig:
     """Settings of mining one task."""
 
     sampling: SamplingConfig = SamplingConfig()
-    """The sampling tracker; its members are the worlds to harden against."""
+    """The sampling tracker."""
     physics: Physics = Physics()
     """The nominal world."""
     audition: AuditionConfig = AuditionConfig()
     """How grasps are tried out before anything is searched."""
     tuning: TuningConfig = TuningConfig()
     """How grasps are tuned where none passes its audition."""
-    search: tuple[Member, ...] = (NOMINAL,)
-    """Worlds of the search for a grasp. In one alone long motions are tracked to their end; hardening comes after."""
+    hardening: HardeningConfig = HardeningConfig()
+    """How targets that do the task in the nominal world are hardened."""
     grasps: int = 2
     """Grasps searched with where none passed its audition or was tuned until it did, those that carried the object farthest first; the best result is kept."""
-    spreads: tuple[float, ...] = (0.7,)
-    """Where a search did the task, its grasp is hardened against the members once per spread, which multiplies their offsets:
-    tall things are knocked over by the whole offsets before anything is learnt."""
-    noise: float = 0.5
-    """Noise of hardening relative to that of the search."""
-    refinements: int = 2
-    """Iterations per stage of hardening: it begins near what it seeks."""
-    good: float = 0.025
-    """Hardening leaves a stage as it is where every member keeps the object within this distance of its reference, m, ..."""
-    good_turn: float = 0.25
-    """... and within this angle, rad: members whose object began elsewhere cannot have it nearer, and need no help."""
+    surviving: float = 0.9
+    """Share of the perturbed replays of an attempt from which nothing better is sought: more than a verdict asks for, since that asks in other worlds."""
     budget: int = 300_000
-    """No search and no hardening begins after this many simulated control steps of searches; auditions and tuning do not count."""
+    """No search begins after this many simulated control steps of searches and hardening; auditions and tuning do not count."""
     threads: int = 0
     """Threads of the simulation; 0: all cores."""
 
     def __post_init__(self) -> None:
-        """Refuse spreads that are negative or not finite, no grasp, no budget, and fewer threads than none."""
-        if not all(0.0 <= s < float("inf") for s in self.spreads):
-            raise InputError(f"mining: spreads is {self.spreads}.", remedy="give factors of 0 or more, usually 0.7 to 1.")
-        require(self, "mining", ("grasps", "refinements", "budget"), "give at least 1.", least=1)
-        if not self.search:
-            raise InputError("mining: search is empty.", remedy="give at least the nominal world.")
-        require(self, "mining", ("noise", "good", "good_turn"), "give a positive number; `dextrack mine --help` shows the usual one.", more=True)
+        """Refuse no grasp, no budget, a share that is none, and fewer threads than none."""
+        require(self, "mining", ("grasps", "budget"), "give at least 1.", least=1)
+        if not 0.0 <= self.surviving <= 1.0:
+            raise InputError(f"mining: surviving is {self.surviving}.", remedy="give a share from 0 to 1, usually 0.9.")
         require(self, "mining", ("threads",), "give a number of threads, or 0 for all cores.")
 
 
@@ -137,13 +126,12 @@ class _Work:
         self._began = time.monotonic()
         self._scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
         self._distance, self._hull = signed_distance(obj), hull_vertices(obj.vertices)
-        members, force = config.sampling.members, config.sampling.force
         self._engine = engine
         self._rollouts = engine.rollouts(self._scene, config.threads)
-        self._auditions = Auditions(reference, obj, self._scene, self._hull, members, config.audition, force, seed, config.threads, self._rollouts)
+        self._auditions = Auditions(reference, obj, self._scene, self._hull, config.audition, config.sampling.force, seed, config.threads, self._rollouts)
         self._tuning = Tuning(self._scene, self._hull, self._distance, config.tuning, seed, self._rollouts)
         self._tried: dict[tuple[int, bool], Tried] = {}
-        self._lifted: set[tuple[int, bool]] = set()
+        self._lifting: dict[tuple[int, bool], NDArray[np.float64]] = {}
         self._attempts: list[dict[str, Any]] = []
         self._best: Demonstration | None = None
 
@@ -153,10 +141,17 @@ class _Work:
 
     @property
     def finished(self) -> bool:
-        """Whether the verdict passed within the paper's threshold of 20 degrees, or the budget is spent."""
-        spent = sum(a["control_steps"] for a in self._attempts)
-        done = self._best is not None and bool(self._best.verdict["passed"]) and bool(self._best.metrics["success_20"])
-        return done or bool(spent >= self._config.budget)
+        """Whether an attempt is good enough, or the budget is spent."""
+        return self._passed or bool(sum(a["control_steps"] for a in self._attempts) >= self._config.budget)
+
+    @property
+    def _passed(self) -> bool:
+        """Whether the best attempt meets all parts of the verdict within the paper's threshold of 20 degrees, in more perturbed replays than are asked for."""
+        if self._best is None:
+            return False
+        verdict, robust = self._best.verdict, self._best.verdict["robust"]["numbers"]
+        enough = robust["survived"] >= self._config.surviving * robust["replays"]
+        return bool(verdict["passed"]) and bool(self._best.metrics["success_20"]) and bool(enough)
 
     def audition(self) -> None:
         """Try grasps out, judge those that carry the object all the way in the nominal world, and stop when one passes."""
@@ -184,44 +179,62 @@ class _Work:
 
     def best_grasps(self) -> list[Tried]:
         """The grasps to search with, best first: those whose replay lifted and held, then those that carried the object farthest."""
-        ranked = sorted(self._tried.values(), key=lambda t: (_key(t) not in self._lifted, -t.carried, t.number))
+        ranked = sorted(self._tried.values(), key=lambda t: (_key(t) not in self._lifting, -t.carried, t.number))
         return ranked[: self._config.grasps]
 
     def _replay(self, tried: Tried) -> None:
         """Judge the grasp with its constant squeeze as it is."""
         began = time.monotonic()
         targets = np.clip(tried.baseline.squeezed(tried.squeeze), *self._scene.hand.limits())
-        attempt = {"grasp": tried.number, "tuned": tried.tuned, "members": 0, "seed": self._seed, "lost": False, "control_steps": 0, "physics_seconds": 0.0}
+        attempt = {"by": "replay", "grasp": tried.number, "tuned": tried.tuned, "seed": self._seed, "control_steps": 0, "physics_seconds": 0.0}
         if self._judge(targets, began, attempt).verdict["lifts_and_holds"]:
-            self._lifted.add(_key(tried))
+            self._lifting[_key(tried)] = targets
 
     def search(self, tried: Tried) -> None:
-        """Search in the nominal world, unless the replay did already, then harden."""
-        knots, lifts = None, _key(tried) in self._lifted
-        if not lifts:
-            lifts, knots = self._attempt(tried, self._config.search, None, hardening=False)
-        for spread in self._config.spreads if lifts else ():
-            if self.finished:
-                break
-            _, knots = self._attempt(tried, tuple(m.spread(spread) for m in self._config.sampling.members), knots, hardening=True)
+        """Search in the nominal world, unless the replay did the task already, then harden."""
+        targets = self._lifting.get(_key(tried))
+        if targets is None:
+            targets = self._searched(tried)
+        if targets is not None and not self._passed:
+            self._harden(tried, targets)
 
-    def _attempt(self, tried: Tried, members: tuple[Member, ...], start: Knots | None, hardening: bool) -> tuple[bool, Knots]:
-        """Track with a grasp against ``members``, from ``start`` where there is one; whether that lifts and holds, and its knots."""
+    def _searched(self, tried: Tried) -> NDArray[np.float64] | None:
+        """What a search with a grasp found, if that lifts and holds."""
         number, began, c = len(self._attempts), time.monotonic(), self._config
-        sampling = dataclasses.replace(c.sampling, members=members, squeeze_first=min(tried.squeeze, c.sampling.squeeze_most))
-        if hardening:
-            # Members drift apart for good in hardening: going back does not bring them together, and costs what the search did.
-            sampling = dataclasses.replace(sampling, noise=c.noise, iterations=c.refinements, good=c.good, good_turn=c.good_turn, retries=0)
+        sampling = dataclasses.replace(c.sampling, squeeze_first=min(tried.squeeze, c.sampling.squeeze_most))
         seed = self._seed + number
-        tracker = SamplingTracker(tried.guide, self._scene, tried.baseline, self._distance, sampling, seed, c.threads, start, self._rollouts)
+        tracker = SamplingTracker(tried.guide, self._scene, tried.baseline, self._distance, sampling, seed, c.threads, self._rollouts)
         targets = tracker.solve(None if self._progress is None else functools.partial(self._progress, number + 1))
         cost = {"control_steps": tracker.ensemble.steps, "physics_seconds": tracker.ensemble.physics_seconds}
-        found = self._judge(targets, began, {"grasp": tried.number, "tuned": tried.tuned, "members": len(members), "seed": seed, "lost": tracker.lost, **cost})
-        return bool(found.verdict["lifts_and_holds"]), tracker.knots
+        found = self._judge(targets, began, {"by": "search", "grasp": tried.number, "tuned": tried.tuned, "seed": seed, "lost": tracker.lost, **cost})
+        return targets if found.verdict["lifts_and_holds"] else None
+
+    def _harden(self, tried: Tried, targets: NDArray[np.float64]) -> None:
+        """Harden ``targets`` of a grasp and judge what that gives, until it is good enough."""
+        number, c, began = len(self._attempts), self._config, time.monotonic()
+        made = (self._scene, self._hull, self._distance, c.hardening, c.tuning)
+        hardening = Hardening(tried, targets, *made, seed=self._seed + number, rollouts=self._rollouts)
+        attempt = {"by": "hardening", "grasp": tried.number, "tuned": tried.tuned, "seed": self._seed + number}
+        steps, physics = 0, 0.0
+
+        def tell(done: float) -> None:
+            if self._progress is not None:
+                self._progress(number + 1, done, float("nan"))
+
+        for found in hardening.run(tell):
+            cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
+            steps, physics = hardening.steps, hardening.physics_seconds
+            self._judge(found, began, {**attempt, **hardening.told, **cost})
+            began = time.monotonic()
+            if self._passed:
+                return
+        cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
+        self._attempts.append({**attempt, **hardening.told, **cost, "given_up": True, "seconds": time.monotonic() - began})
 
     def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> Demonstration:
-        """Judge an attempt, keep its record, and the demonstration if it is the best."""
-        found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads)
+        """Judge an attempt in the worlds that are there to choose by, keep its record, and the demonstration if it is the best."""
+        members = perturbations(SELECTION_SEED, SELECTION_REPLAYS)
+        found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads, members)
         outcome = {"lifts_and_holds": found.verdict["lifts_and_holds"], "survived": found.verdict["robust"]["numbers"]["survived"]}
         self._attempts.append({**attempt, **outcome, "seconds": time.monotonic() - began})
         if self._best is None or _rank(found) > _rank(self._best):
@@ -229,12 +242,15 @@ class _Work:
         return found
 
     def result(self) -> Demonstration:
-        """The best demonstration, with the cost of all attempts."""
+        """The best demonstration, judged in the worlds of verdicts, with the cost of all attempts."""
         assert self._best is not None
+        chosen = self._best.verdict["robust"]["numbers"]
+        found = demonstrate(self._scene, self._reference, self._obj, self._best.targets, self._best.provenance, self._began, self._config.threads)
         return dataclasses.replace(
-            self._best,
+            found,
             provenance={
-                **self._best.provenance,
+                **found.provenance,
+                "selection": {"seed": SELECTION_SEED, "survived": chosen["survived"], "replays": chosen["replays"]},
                 "tracker": "sampling",
                 "backend": self._engine.backend,
                 "config": dataclasses.asdict(dataclasses.replace(self._config, threads=0)),
@@ -255,7 +271,14 @@ def _key(tried: Tried) -> tuple[int, bool]:
 
 
 def demonstrate(
-    scene: Scene, reference: Reference, obj: ObjectSpec, targets: NDArray[np.float64], provenance: dict[str, Any], began: float, threads: int = 0
+    scene: Scene,
+    reference: Reference,
+    obj: ObjectSpec,
+    targets: NDArray[np.float64],
+    provenance: dict[str, Any],
+    began: float,
+    threads: int = 0,
+    members: tuple[Member, ...] | None = None,
 ) -> Demonstration:
     """Replay a tracker's targets and judge them: the way of every tracker from targets to a demonstration.
 
@@ -267,13 +290,14 @@ def demonstrate(
         provenance: what the tracker says of itself; digests, version and seconds are added.
         began: ``time.monotonic()`` when the work began.
         threads: of the perturbed replays; 0: all cores.
+        members: worlds of the perturbed replays, where they are not those of verdicts.
 
     Raises:
         SimulationError: the replay left the range of finite numbers.
     """
     reached = replay(scene, reference, targets)
     hull = hull_vertices(obj.vertices)
-    survived = survivals(scene, reference, hull, targets, threads)
+    survived = survivals(scene, reference, hull, targets, threads, members)
     verdict = judge(reference, hull, reached.object_position_w, reached.object_quaternion_w, reached.penetration, survived)
     common = {"reference": reference.digest, "object": obj.digest, "evaluation_seed": EVALUATION_SEED, "version": __version__}
     return Demonstration(

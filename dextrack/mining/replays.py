@@ -1,6 +1,7 @@
 """Replays of mined targets: the nominal one that becomes the demonstration, and the perturbed ones that judge its robustness.
 
-The perturbations are fixed here and mining never draws from them: mass and friction within +-20 %, the object's pose off by 5 mm and 3 degrees.
+Mass and friction are off by up to 20 %, the object's pose by 5 mm and 3 degrees. There are two fixed sets of such worlds: mining chooses among its attempts by
+one, and the verdict of what was chosen is asked for in the other, once, so that no demonstration is the best of several in the worlds that judge it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ EVALUATION_SEED = 20261122
 """Seed of the perturbed replays: fixed, so that verdicts compare."""
 REPLAYS = 8
 """Perturbed replays per verdict."""
+SELECTION_SEED = 20261129
+"""Seed of the perturbed replays by which mining chooses."""
+SELECTION_REPLAYS = 16
+"""Perturbed replays of an attempt."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +48,9 @@ class Replay:
     """(N + 1,): deepest hand-object penetration, m, as the engine's contacts measure it."""
 
 
-def perturbations() -> tuple[Member, ...]:
-    """The worlds of the perturbed replays."""
-    rng = np.random.default_rng(EVALUATION_SEED)
+def perturbations(seed: int = EVALUATION_SEED, count: int = REPLAYS) -> tuple[Member, ...]:
+    """The worlds of the perturbed replays: of a verdict, unless ``seed`` and ``count`` say others."""
+    rng = np.random.default_rng(seed)
     return tuple(
         Member(
             friction_scale=float(rng.uniform(0.8, 1.2)),
@@ -53,7 +58,7 @@ def perturbations() -> tuple[Member, ...]:
             offset=(float(rng.normal() * 0.005), float(rng.normal() * 0.005)),
             yaw=float(rng.normal() * np.radians(3.0)),
         )
-        for _ in range(REPLAYS)
+        for _ in range(count)
     )
 
 
@@ -93,9 +98,11 @@ def _penetration(scene: Scene, data: mujoco.MjData) -> float:
     return float(max(0.0, -contacts.dist[mine].min(initial=0.0)))
 
 
-def survivals(scene: Scene, reference: Reference, hull_o: ArrayLike, targets: Floats, threads: int = 0) -> list[bool]:
-    """For each perturbed replay of ``targets``, whether it lifts and holds; ``hull_o`` (H, 3) m is the object's hull."""
-    members = perturbations()
+def survivals(
+    scene: Scene, reference: Reference, hull_o: ArrayLike, targets: Floats, threads: int = 0, members: tuple[Member, ...] | None = None
+) -> list[bool]:
+    """For each perturbed replay of ``targets``, whether it lifts and holds; ``hull_o`` (H, 3) m is the object's hull, ``members`` are other worlds."""
+    members = perturbations() if members is None else members
     ensemble = Ensemble(scene, reference, members, 1, threads)
     start = ensemble.qpos()
     qpos, _ = ensemble.advance(targets)

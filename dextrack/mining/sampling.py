@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dextrack.mining.baseline import Baseline
 from dextrack.mining.cost import CostConfig, TrackingCost
-from dextrack.mining.ensemble import MEMBERS, Ensemble, Member
+from dextrack.mining.ensemble import NOMINAL, Ensemble, Member
 from dextrack.objects.distance import SignedDistance
 from dextrack.references.reference import Reference
 from dextrack.settings import require
@@ -51,8 +51,6 @@ class SamplingConfig:
     """Standard deviation of squeeze gains."""
     decay: float = 0.7
     """Noise of an iteration relative to the one before."""
-    noise: float = 1.0
-    """Multiplies all standard deviations: less than 1 refines what is there."""
     lost: float = 0.06
     """A solution is given up once the object is farther than this from its reference in every member, m, ..."""
     lost_turn: float = 1.5
@@ -79,8 +77,8 @@ class SamplingConfig:
     """It has lost its way once the object is farther than this from its reference in a member, m, ..."""
     astray_turn: float = 0.5
     """... or turned away by more than this, rad."""
-    members: tuple[Member, ...] = MEMBERS
-    """The ensemble."""
+    members: tuple[Member, ...] = (NOMINAL,)
+    """The ensemble. In the nominal world alone long motions are tracked to their end; hardening comes after."""
     cost: CostConfig = CostConfig()
     """Weights."""
 
@@ -89,7 +87,7 @@ class SamplingConfig:
         usual = "`dextrack mine --help` shows the usual values."
         require(self, "sampling", ("samples",), f"give at least 2, the mean and what differs from it; {usual}", least=2)
         require(self, "sampling", ("iterations", "horizon", "knot"), f"give at least 1; {usual}", least=1)
-        scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "noise", "force", "squeeze_first", "squeeze_most", "margin")
+        scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "force", "squeeze_first", "squeeze_most", "margin")
         require(self, "sampling", (*scales, "lost", "lost_turn", "good", "good_turn", "retries", "retries_each"), f"give a positive number; {usual}")
         require(self, "sampling", ("temperature", "astray", "astray_turn"), f"give a positive number; {usual}", more=True)
 
@@ -141,7 +139,6 @@ class SamplingTracker:
         config: SamplingConfig,
         seed: int,
         threads: int = 0,
-        start: Knots | None = None,
         rollouts: Rollouts | None = None,
     ) -> None:
         """Set up knots and ensemble; nothing is simulated yet.
@@ -154,7 +151,6 @@ class SamplingTracker:
             config: settings.
             seed: of the samples; each engine's device draws other ones.
             threads: of MuJoCo; 0: all cores.
-            start: knots that an earlier tracker of the same baseline found, if there was one.
             rollouts: the engine of ``scene`` that samples; None: MuJoCo. Samples, costs and knots are arrays of its device.
         """
         self._config, self._reference, self._baseline = config, reference, baseline
@@ -168,13 +164,12 @@ class SamplingTracker:
         self._wrist_basis, self._finger_basis = (arrays.array(basis) for basis in bases)
         self._targets, self._squeeze = arrays.array(baseline.targets), arrays.array(baseline.squeeze)
         self._lower, self._upper = (arrays.array(limit) for limit in scene.hand.limits())
-        self._wrist_scale = arrays.array(config.noise * np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3))
-        self._finger_scale = arrays.array(config.noise * np.array([config.scale_finger] * self._joints + [config.scale_squeeze] * fingers))
+        self._wrist_scale = arrays.array(np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3))
+        self._finger_scale = arrays.array(np.array([config.scale_finger] * self._joints + [config.scale_squeeze] * fingers))
         self._drift = arrays.array(np.sqrt(np.arange(1, bases[1].shape[1] + 1)))
-        if start is None:
-            start = Knots(np.zeros((bases[0].shape[1], 6)), np.zeros((bases[1].shape[1], self._joints + fingers)))
-            start.fingers[:, self._joints :] = config.squeeze_first
-        self._wrist, self._fingers = arrays.array(start.wrist), arrays.array(start.fingers)
+        bends = np.zeros((bases[1].shape[1], self._joints + fingers))
+        bends[:, self._joints :] = config.squeeze_first
+        self._wrist, self._fingers = arrays.array(np.zeros((bases[0].shape[1], 6))), arrays.array(bends)
         self.lost = False
         """Whether ``solve`` gave up: no member had the object near its reference any more."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dextrack.errors import InputError
 from dextrack.files import digest
+from dextrack.hands.spec import load_hand
 from dextrack.references.library import find_object, find_recording, recordings
+from dextrack.references.mirror import mirror_recording
 from dextrack.references.recording import Recording
 from dextrack.references.reference import Reference
 
@@ -23,11 +26,13 @@ class Task:
     path: Path
     """Where the reference lies, or will."""
     digest: str
-    """Of the reference, the recording, or the file that could not be read."""
+    """Of what it is made from, see ``made_from``; of a recording and its object, or of why there is none; or of the file that could not be read."""
     steps: int = 0
     """Control steps of the reference; 0 while there is none."""
     recording: Path | None = None
-    """The recording that has to be retargeted."""
+    """The recording that has to be retargeted, ..."""
+    mirrored: bool = False
+    """... or its mirror image."""
     fault: str = ""
     """Why it cannot be mined."""
 
@@ -35,6 +40,11 @@ class Task:
     def key(self) -> str:
         """The name of its demonstration in the store, ``<reference>@<hand>``."""
         return f"{self.name}@{self.hand}"
+
+
+def made_from(reference: Reference) -> str:
+    """Digest of everything that mining a reference depends on: its arrays, and the object, whose mass and friction no array shows."""
+    return _digest(reference.digest, str(reference.provenance.get("object", "")))
 
 
 def from_items(items: Sequence[str], folder: Path, hand: str) -> list[Task]:
@@ -61,17 +71,19 @@ def from_items(items: Sequence[str], folder: Path, hand: str) -> list[Task]:
             tasks.append(_reference(path, hand))
         else:
             recording = find_recording(item)
+            path = recording.origin or path
             present = _references(folder, hand) if present is None else present
-            tasks.append(_of_recording(recording, recording.origin or path, present, folder, hand))
+            tasks.append(_of_recording(recording, path, Recording.load(path).name != recording.name, present, folder, hand))
     return distinct(tasks)
 
 
 def everything(folder: Path, hand: str) -> list[Task]:
-    """Every installed recording and every reference for ``hand`` in ``folder``.
+    """Every installed recording, or its mirror image where it is of the other side, and every reference for ``hand`` in ``folder``.
 
     Raises:
-        InputError: there are none, or two recordings have the same name.
+        InputError: there are none, two recordings have the same name, or the hand is not registered.
     """
+    side = load_hand(hand).side
     present = [t for t in _references(folder, hand) if t.hand == hand]
     tasks: list[Task] = []
     for path in recordings().values():
@@ -80,7 +92,8 @@ def everything(folder: Path, hand: str) -> list[Task]:
         except InputError as error:
             tasks.append(Task(path.stem, hand, path, digest(path), fault=str(error)))
         else:
-            tasks.append(_of_recording(recording, path, present, folder, hand))
+            mirrored = recording.side != side
+            tasks.append(_of_recording(mirror_recording(recording) if mirrored else recording, path, mirrored, present, folder, hand))
     tasks = distinct(tasks)
     named = {t.name for t in tasks}
     tasks += [t for t in present if t.name not in named]
@@ -89,21 +102,25 @@ def everything(folder: Path, hand: str) -> list[Task]:
     return distinct(tasks)
 
 
-def _of_recording(recording: Recording, path: Path, present: Iterable[Task], folder: Path, hand: str) -> Task:
-    """The task of ``recording``: one of the references that are ``present``, or one to be made at a name in ``folder`` that no other hand uses."""
+def _of_recording(recording: Recording, path: Path, mirrored: bool, present: Iterable[Task], folder: Path, hand: str) -> Task:
+    """The task of ``recording``, which, or whose mirror image, is the file ``path``.
+
+    It is one of the references that are ``present``, or one to be made at a name in ``folder`` that no other hand uses.
+    """
     mine = [t for t in present if t.name == recording.name]
     taken = {t.path.name for t in mine if t.hand != hand and not t.fault}
     place = next(p for p in (f"{recording.name}.npz", f"{recording.name}@{hand}.npz") if p not in taken)
     try:
         obj = find_object(recording)
     except InputError as error:
-        return Task(recording.name, hand, folder / place, recording.digest, recording=path, fault=str(error))
+        found = _digest(recording.digest, recording.side, str(error))
+        return Task(recording.name, hand, folder / place, found, recording=path, mirrored=mirrored, fault=str(error))
     for task in mine:
         if task.hand == hand and not task.fault:
             made_from = Reference.load(task.path).provenance
             if (made_from.get("recording"), made_from.get("object")) == (recording.digest, obj.digest):
                 return task
-    return Task(recording.name, hand, folder / place, recording.digest, recording=path)
+    return Task(recording.name, hand, folder / place, _digest(recording.digest, recording.side, obj.digest), recording=path, mirrored=mirrored)
 
 
 def _references(folder: Path, hand: str) -> list[Task]:
@@ -117,7 +134,11 @@ def _reference(path: Path, hand: str) -> Task:
     except InputError as error:
         name, _, named = path.stem.partition("@")
         return Task(name, named or hand, path, digest(path), fault=str(error))
-    return Task(reference.name, reference.hand_name, path, reference.digest, reference.n_steps)
+    return Task(reference.name, reference.hand_name, path, made_from(reference), reference.n_steps)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def is_recording(path: Path) -> bool:

@@ -93,7 +93,7 @@ class TuningConfig:
     """Generations between two looks at how good the grasp has become."""
     approach: int = 60
     """Control steps over which the wrist goes over to its changed place before contact, and back after: an arm has to follow."""
-    budget: int = 600_000
+    budget: int = 300_000
     """No generation begins after this many simulated control steps; 0: nothing is tuned."""
 
     def __post_init__(self) -> None:

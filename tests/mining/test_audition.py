@@ -30,7 +30,7 @@ def reference() -> Reference:
 
 def auditions(reference: Reference, obj: ObjectSpec, **settings: object) -> Auditions:
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-    return Auditions(reference, obj, scene, hull_vertices(obj.vertices), MEMBERS, AuditionConfig(**settings), 2.0, 0, 1)  # type: ignore[arg-type]
+    return Auditions(reference, obj, scene, hull_vertices(obj.vertices), AuditionConfig(**settings), 2.0, 0, 1)  # type: ignore[arg-type]
 
 
 def test_a_grasp_that_carries_is_told_from_one_that_does_not(reference: Reference) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ from dextrack.mining import campaign, ledger, tasks, workers
 from dextrack.mining.engine import MUJOCO
 from dextrack.mining.ledger import Ledger
 from dextrack.references.reference import Reference
+from tests import synthetic
 from tests.mining import pretend
 
 
@@ -140,3 +142,52 @@ def test_a_reference_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypat
     folder = pretend.references(tmp_path, ("a",))
     with pytest.raises(InputError, match="changed while"):
         campaign._mine_job(folder / "a.npz", "another", pretend.Config(), 0, MUJOCO, lambda *_: None)  # type: ignore[arg-type]
+
+
+def test_another_object_or_another_demonstration_in_the_store_is_mined_again(tmp_path: Path) -> None:
+    """No array of a reference shows its object's mass; and what another command put into the store is not what this one made."""
+    folder, path = pretend.references(tmp_path, ("a", "b")), tmp_path / "d.h5"
+    campaign.run(pretend.wanted(path, folder), pretend.Quiet())
+    a = Reference.load(folder / "a.npz")
+    dataclasses.replace(a, provenance={**a.provenance, "object": "f" * 64}).save(folder / "a.npz")
+    store.save(path, campaign.marked(store.load(path, "b@leap_right"), "another seed's"), replace=True)
+    wanted, quiet = pretend.wanted(path, folder), pretend.Quiet()
+    assert campaign.known(wanted)[0].task == "b@leap_right" and len(campaign.known(wanted)) == 1
+    campaign.run(wanted, quiet)
+    assert sorted(row.task for row in quiet.rows) == ["a@leap_right", "b@leap_right"] and len(campaign.known(wanted)) == 2
+
+
+def installed(data_folder: Path, with_object: bool = True) -> None:
+    """A data set of one recording of a right hand."""
+    recording = synthetic.recording()
+    recording.save(data_folder / "own" / "recordings" / f"{recording.name}.npz")
+    if with_object:
+        synthetic.box().save(data_folder / "own" / "objects" / "box.npz")
+
+
+def test_a_refusal_ends_with_its_cause(tmp_path: Path, data_folder: Path) -> None:
+    installed(data_folder, with_object=False)
+    folder, path = tmp_path / "references", tmp_path / "d.h5"
+
+    def run() -> list[ledger.Row]:
+        return campaign.run(campaign.Campaign(tuple(tasks.everything(folder, "leap_right")), path, pretend.Config(0.0), workers=1), pretend.Quiet())  # type: ignore[arg-type]
+
+    refused = run()
+    assert [row.state for row in refused] == ["refused"] and "box" in refused[0].why
+    assert run() == refused
+    installed(data_folder)
+    assert [row.state for row in run()] == ["mined"]
+
+
+def test_a_left_hand_mines_the_mirror_image_of_what_a_right_one_did(tmp_path: Path, data_folder: Path) -> None:
+    installed(data_folder)
+    folder = tmp_path / "references"
+    name = synthetic.recording().name
+    (task,) = tasks.everything(folder, "leap_left")
+    assert task.name == f"{name}_mirrored" and task.mirrored and not task.fault
+    assert tasks.from_items([task.name], folder, "leap_left") == [task]
+    made = campaign._retarget_job(str(task.recording), task.mirrored, "leap_left", 1, lambda *_: None)
+    assert made.name == task.name and made.hand_name == "leap_left" and made.object_name == "box_mirrored"
+    made.save(task.path)
+    (ready,) = tasks.everything(folder, "leap_left")
+    assert ready.recording is None and ready.digest == tasks.made_from(made)

@@ -107,15 +107,13 @@ def test_a_stage_moves_the_knots_alike_on_host_and_device(reference: Reference, 
     """With the same numbers drawn and the same physics, tensors in single precision lead where arrays in double precision do."""
     config = SamplingConfig(samples=6, iterations=2, horizon=18, members=(NOMINAL, MEMBERS[1]), good=1e-6)
     baseline, distance = make_baseline(reference, scene, 2.0), signed_distance(synthetic.box())
-    poor = SamplingTracker(reference, scene, baseline, distance, config, 0, 1).knots
-    rng = np.random.default_rng(1)
-    poor.wrist[:] += rng.normal(size=poor.wrist.shape) * 0.02
-    trackers = [SamplingTracker(reference, scene, baseline, distance, config, 7, 1, poor, r) for r in (None, LentRollouts(scene))]
+    poor = dataclasses.replace(baseline, targets=baseline.targets + np.array([0.02, -0.02] + [0.0] * 20))
+    trackers = [SamplingTracker(reference, scene, poor, distance, config, 7, 1, r) for r in (None, LentRollouts(scene))]
     for tracker in trackers:
         tracker._improve(0, 18)
     host, device = (tracker.knots for tracker in trackers)
     assert isinstance(device.wrist, torch.Tensor) and device.wrist.dtype == torch.float32
-    assert np.abs(host.wrist - poor.wrist).max() > 1e-3
+    assert np.abs(host.wrist).max() > 1e-3
     np.testing.assert_allclose(device.wrist.numpy(), host.wrist, atol=1e-4)
     np.testing.assert_allclose(device.fingers.numpy(), host.fingers, atol=2e-3)
     assert trackers[0].ensemble.steps == trackers[1].ensemble.steps == 18 * 2 * (1 + 2 * 6 + 1)
@@ -163,13 +161,11 @@ def test_a_task_is_mined_on_warp(reference: Reference) -> None:
     short = {k: getattr(reference, k)[:19] for k in ("hand", "object_position_w", "object_quaternion_w", "keypoints_w")}
     plan = {**reference.diagnosis, "onset": 6, "release": 18}
     task = dataclasses.replace(reference, **short, diagnosis=plan, provenance={**reference.provenance, "object": obj.digest})
-    sampling = SamplingConfig(samples=2, iterations=1, horizon=12, members=(NOMINAL,), good=1e-6)
-    config = MineConfig(
-        sampling=sampling, audition=AuditionConfig(grasps=1, squeezes=(0.0,), away=1e-6), tuning=TuningConfig(budget=0), grasps=1, spreads=(), threads=1
-    )
+    sampling = SamplingConfig(samples=2, iterations=1, horizon=12, good=1e-6)
+    config = MineConfig(sampling=sampling, audition=AuditionConfig(grasps=1, squeezes=(0.0,), away=1e-6), tuning=TuningConfig(budget=0), grasps=1, threads=1)
     found = mine(task, obj, config, 0, engine=Engine("mujoco_warp", "cpu"))
     assert found.provenance["backend"] == "mujoco_warp"
-    assert [a["members"] for a in found.provenance["attempts"]] == [1]
+    assert [a["by"] for a in found.provenance["attempts"]] == ["search"]
     assert np.isfinite(found.targets).all() and found.targets.shape == (18, 22)
     assert found.metrics["t_err_m"] < 0.02, "the box stays where it is, and the hand near it"
     assert MUJOCO.backend == "mujoco"

@@ -14,9 +14,10 @@ from dextrack.hands import load_hand
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.ensemble import MEMBERS, NOMINAL, Ensemble, Member
+from dextrack.mining.hardening import HardeningConfig
 from dextrack.mining.mine import MineConfig, demonstrate, mine
-from dextrack.mining.replays import perturbations, replay
-from dextrack.mining.sampling import Knots, SamplingConfig, SamplingTracker
+from dextrack.mining.replays import SELECTION_REPLAYS, SELECTION_SEED, perturbations, replay
+from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.mining.tuning import TuningConfig
 from dextrack.objects import signed_distance
 from dextrack.references.reference import Reference
@@ -28,8 +29,7 @@ UNHEARD = AuditionConfig(grasps=1, squeezes=(0.0,))
 """Auditions that nothing passes, ..."""
 UNTUNED = TuningConfig(budget=0)
 """... and no tuning, so that mining has to search."""
-SMALL = SamplingConfig(samples=16, iterations=2, horizon=24, members=(NOMINAL, Member(friction_scale=0.8, mass_scale=1.2)))
-ALL = len(SMALL.members)
+SMALL = SamplingConfig(samples=16, iterations=2, horizon=24)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def reference() -> Reference:
 def test_mining_lifts_and_holds(reference: Reference) -> None:
     obj = synthetic.box()
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-    found = mine(reference, obj, MineConfig(sampling=SMALL, audition=UNHEARD, tuning=UNTUNED, spreads=(1.0,)))
+    found = mine(reference, obj, MineConfig(sampling=SMALL, audition=UNHEARD, tuning=UNTUNED))
     assert found.verdict["lifted"]["state"] == "passed" and found.verdict["held"]["state"] == "passed"
     assert found.metrics["t_err_m"] < 0.03
     # The stored states are what the stored targets lead to.
@@ -107,15 +107,15 @@ def test_the_last_steps_leave_no_knot_to_sample(reference: Reference) -> None:
     assert np.isfinite(tracker.solve()).all()
 
 
-def _tracker(reference: Reference, config: SamplingConfig, start: Knots | None = None) -> SamplingTracker:
+def _tracker(reference: Reference, config: SamplingConfig) -> SamplingTracker:
     obj = synthetic.box()
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-    return SamplingTracker(reference, scene, make_baseline(reference, scene, 2.0), signed_distance(obj), config, 0, 1, start)
+    return SamplingTracker(reference, scene, make_baseline(reference, scene, 2.0), signed_distance(obj), config, 0, 1)
 
 
 def test_what_tracks_well_is_not_searched(reference: Reference) -> None:
     """With a tolerance that everything meets, each stage costs one rollout of one sequence, and nothing is changed."""
-    config = dataclasses.replace(SMALL, members=(NOMINAL,), good=10.0, good_turn=10.0, lost=10.0, retries=0)
+    config = dataclasses.replace(SMALL, good=10.0, good_turn=10.0, lost=10.0, retries=0)
     tracker = _tracker(reference, config)
     tracker.solve()
     assert not tracker.knots.wrist.any()
@@ -124,19 +124,10 @@ def test_what_tracks_well_is_not_searched(reference: Reference) -> None:
 
 def test_a_lost_object_ends_the_search(reference: Reference) -> None:
     """The plain baseline leaves the box on the table: once it is as far behind as allowed, nothing more is simulated."""
-    config = dataclasses.replace(SMALL, samples=2, iterations=1, members=(NOMINAL,), lost=0.03, scale_squeeze=0.0, squeeze_first=0.0)
+    config = dataclasses.replace(SMALL, samples=2, iterations=1, lost=0.03, scale_squeeze=0.0, squeeze_first=0.0)
     tracker = _tracker(reference, config)
     targets = tracker.solve()
     assert tracker.lost and targets.shape == (reference.n_steps, 22) and np.isfinite(targets).all()
-
-
-def test_hardening_starts_from_what_was_found(reference: Reference) -> None:
-    config = dataclasses.replace(SMALL, members=(NOMINAL,), iterations=1, good=10.0, good_turn=10.0, lost=10.0, retries=0)
-    first = _tracker(reference, config)
-    start = Knots(first.knots.wrist + 0.001, first.knots.fingers + 0.01)
-    again = _tracker(reference, config, start)
-    again.solve()
-    assert (again.knots.wrist == start.wrist).all() and (again.knots.fingers == start.fingers).all()
 
 
 def test_going_back_is_exact(reference: Reference) -> None:
@@ -155,7 +146,7 @@ def test_going_back_is_exact(reference: Reference) -> None:
 @pytest.mark.parametrize(("retries", "each"), [(0, 3), (5, 1), (5, 3)])
 def test_a_solution_that_loses_its_way_goes_back(reference: Reference, retries: int, each: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing counts as on course it goes back as often as allowed, each time farther at one place, and goes on from what came farthest."""
-    config = dataclasses.replace(SMALL, samples=2, iterations=1, members=(NOMINAL,), astray=1e-9, lost=10.0, lost_turn=4.0, retries=retries, retries_each=each)
+    config = dataclasses.replace(SMALL, samples=2, iterations=1, astray=1e-9, lost=10.0, lost_turn=4.0, retries=retries, retries_each=each)
     tracker = _tracker(reference, config)
     stages: list[int] = []
     monkeypatch.setattr(tracker, "_improve", lambda first, last: stages.append(first))
@@ -171,9 +162,9 @@ def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
     sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
     found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, budget=1, threads=1))
     attempts = found.provenance["attempts"]
-    assert len(attempts) == 1 and attempts[0]["members"] == 1 and found.provenance["attempt"] == 0
+    assert len(attempts) == 1 and attempts[0]["by"] == "search" and found.provenance["attempt"] == 0
     heard = found.provenance["control_steps"] - attempts[0]["control_steps"]
-    assert 0 < heard <= len(SMALL.members) * reference.n_steps  # less where the object is dropped
+    assert 0 < heard <= len(MEMBERS) * reference.n_steps  # less where the object is dropped
     assert 0.0 < found.provenance["physics_seconds"] < found.provenance["seconds"]
 
 
@@ -183,7 +174,7 @@ def test_a_grasp_that_does_it_alone_is_not_searched(reference: Reference) -> Non
     reference = dataclasses.replace(reference, provenance={**reference.provenance, "object": obj.digest})
     found = mine(reference, obj, MineConfig(threads=1), 0, lambda *a: told.append(a))
     p = found.provenance
-    assert found.verdict["passed"] and [a["members"] for a in p["attempts"]] == [0]
+    assert found.verdict["passed"] and [a["by"] for a in p["attempts"]] == ["replay"]
     number = p["attempts"][0]["grasp"]
     assert dict(p["auditions"]["whole"])[number] == pytest.approx(1.0, abs=0.05)
     assert all(attempt == 0 and np.isnan(error) for attempt, _, error in told)
@@ -193,14 +184,18 @@ def test_a_grasp_that_does_it_alone_is_not_searched(reference: Reference) -> Non
 
 @pytest.mark.parametrize(
     ("alone", "budget", "expected"),
-    [(1.0, 10**9, [(2, 0), (2, ALL), (1, 1), (1, ALL)]), (0.9, 10**9, [(1, 1), (1, ALL), (2, 1), (2, ALL)]), (0.9, 1, [(1, 1)])],
+    [
+        (1.0, 10**9, [(2, "replay"), (2, "hardening"), (1, "search"), (1, "hardening")]),
+        (0.9, 10**9, [(1, "search"), (1, "hardening"), (2, "search"), (2, "hardening")]),
+        (0.9, 1, [(1, "search"), (1, "hardening")]),
+    ],
 )
 def test_grasps_that_lift_are_hardened_and_others_are_searched(
-    alone: float, budget: int, expected: list[tuple[int, int]], reference: Reference, monkeypatch: pytest.MonkeyPatch
+    alone: float, budget: int, expected: list[tuple[int, str]], reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of three that were tried to the end, one whose replay lifted comes first and is only hardened; then the one that carried farther.
 
-    After what spent the budget nothing begins: what a search found with so much trouble could not be hardened in any of three tries.
+    After what spent the budget no search begins.
     """
     sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
 
@@ -215,8 +210,28 @@ def test_grasps_that_lift_are_hardened_and_others_are_searched(
 
     monkeypatch.setattr(Auditions, "run", run)
     monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
-    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, tuning=UNTUNED, threads=1, budget=budget))
-    assert [(a["grasp"], a["members"]) for a in found.provenance["attempts"]] == expected
+    config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=0), threads=1, budget=budget)
+    found = mine(reference, synthetic.box(), config)
+    assert [(a["grasp"], a["by"]) for a in found.provenance["attempts"]] == expected
+
+
+def test_the_worlds_that_choose_are_not_those_that_judge(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is chosen is judged once more, in the worlds of verdicts; what it survived when it was chosen is told beside that."""
+    asked: list[object] = []
+
+    def judged(*arguments: object, **more: object) -> Demonstration:
+        asked.append(arguments[7] if len(arguments) > 7 else None)
+        return demonstrate(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
+    obj = dataclasses.replace(synthetic.box(), friction=1.5)
+    reference = dataclasses.replace(reference, provenance={**reference.provenance, "object": obj.digest})
+    found = mine(reference, obj, MineConfig(threads=1))
+    chosen = perturbations(SELECTION_SEED, SELECTION_REPLAYS)
+    assert not set(chosen) & set(perturbations()) and len(chosen) == 16
+    assert asked == [chosen] * (len(asked) - 1) + [None]
+    assert found.verdict["robust"]["numbers"]["replays"] == 8
+    assert found.provenance["selection"]["replays"] == 16 and found.provenance["selection"]["survived"] >= 15
 
 
 @pytest.mark.parametrize(
@@ -227,11 +242,10 @@ def test_grasps_that_lift_are_hardened_and_others_are_searched(
         (lambda: SamplingConfig(temperature=0.0), "temperature"),
         (lambda: SamplingConfig(force=float("nan")), "force"),
         (lambda: MineConfig(threads=-1), "threads"),
-        (lambda: MineConfig(spreads=(float("inf"),)), "spreads"),
         (lambda: MineConfig(grasps=0), "grasps"),
-        (lambda: MineConfig(noise=0.0), "noise"),
-        (lambda: MineConfig(good=0.0), "good"),
-        (lambda: MineConfig(refinements=0), "refinements"),
+        (lambda: MineConfig(surviving=1.5), "surviving"),
+        (lambda: HardeningConfig(spread=0.0), "spread"),
+        (lambda: HardeningConfig(budget=-1), "budget"),
         (lambda: SamplingConfig(astray=0.0), "astray"),
         (lambda: SamplingConfig(retries=-1), "retries"),
     ],
