@@ -208,10 +208,20 @@ class _Trial:
             frame=frame,
             onset=min(int(plan.get("onset", 0)), n),
             reference_gap=max(gaps.values(), default=0.0),
-            late=part == "lifted" and verdict.held.ok and bool(up >= LATE_FRACTION),
+            late=part == "lifted" and verdict.held.ok and bool(up >= LATE_FRACTION) and _kept(signals, asked),
             stronger=lambda: self.stronger(**world),
             through_table=lambda: self.judge(self.measure(**world, through_table=True)).lifts_and_holds,
         )
+
+
+def _kept(signals: Signals, asked: Flags) -> bool:
+    """Whether an object that was up once stayed in its place in the hand wherever it should be up (N + 1,): what was dropped was not late."""
+    up = np.flatnonzero(asked & (signals.height >= OBJECT_LIFT))
+    down = np.flatnonzero(asked & (signals.height < OBJECT_LIFT))
+    if not len(up):
+        return False
+    moved = np.linalg.norm(signals.slip[down[down > up[0]]] - signals.slip[up[0]], axis=1)
+    return bool((moved < SLIP).all())
 
 
 def _fragile(trial: _Trial, reference: Reference) -> Failure:

@@ -76,18 +76,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True, help="store that mining wrote, with its ledger beside it")
     parser.add_argument("--hand", default="leap_right")
-    parser.add_argument("--keep", type=Path, default=Path("runs/failures"), help="folder for what a broken-off run goes on from; of one store only")
+    parser.add_argument("--keep", type=Path, default=Path("runs/failures"), help="folder for what a broken-off run goes on from, with one for each store")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    options.keep.mkdir(parents=True, exist_ok=True)
+    keep = options.keep / digest(options.store)[:12]
+    keep.mkdir(parents=True, exist_ok=True)
     rows = ledger.read(ledger.path_of(options.store))
     tasks = [t for t in sorted({*store.names(options.store), *rows}) if t.endswith("@" + options.hand)]
     results, exhibits = [], []
     for task in tasks:
-        result = result_of(options.store, task, rows, options.keep)
+        result = result_of(options.store, task, rows, keep)
         results.append(result)
         if result.failure is not None:
-            exhibits.append(exhibit_of(options.store, result, result.failure, options.keep))
+            exhibits.append(exhibit_of(options.store, result, result.failure, keep))
             print(f"{task}: {result.failure.cause}", flush=True)
     hand = options.hand.split("_")[0] if options.hand.endswith("_right") else options.hand
     poster.save(options.out / f"failures_{hand}.png", results, exhibits)
