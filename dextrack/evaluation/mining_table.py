@@ -31,8 +31,9 @@ def table(content: dict[str, Any]) -> str:
     for key, label in _COUNTS:
         lines.append(f"| {label} | " + " | ".join(f"{content[m][key]} ({100 * content[m][key] / max(1, n):.0f} %)" for m, _ in methods) + " |")
     for key, label, form in (
-        ("mean_seconds", "mean time per task", "{:.1f} s"),
+        ("mean_seconds", "mean wall time per task, on one core", "{:.1f} s"),
         ("mean_core_seconds", "mean core-seconds per task", "{:.1f} s"),
+        ("peak_rss_mb", "largest memory of a worker", "{:.0f} MB"),
         ("control_steps", "control steps simulated", "{:,.0f}"),
         ("demonstrations_per_core_hour", "whole verdicts per core-hour", "{:.1f}"),
         ("physics_share", "wall time inside the engine", "{:.0%}"),
@@ -52,7 +53,7 @@ def _number(value: float | None, form: str) -> str:
 
 def _prediction(scores: dict[str, Any]) -> list[str]:
     lines = [
-        "Predictions made before mining, against what came of it (failures are what is foreseen):",
+        "What the reference alone foretells (dextrack/mining/prediction.py), against what came of it; failures are what is foreseen:",
         "",
         "| part | outcome | n | share that did | foreseen rightly | precision | recall | Brier | Brier of the base rate |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -65,7 +66,7 @@ def _prediction(scores: dict[str, Any]) -> list[str]:
 
 
 def _tasks(rows: list[dict[str, Any]]) -> list[str]:
-    header = ("task", "replay", "error", "20°", "40°", *PARTS, "time", "steps", "RL", "cause of failure", "foreseen")
+    header = ("task", "replay", "error", "20°", "40°", *PARTS, "core time", "steps", "RL", "cause of failure", "foreseen")
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for row in rows:
         s, said = row["sampling"], row["prediction"]
@@ -75,7 +76,7 @@ def _tasks(rows: list[dict[str, Any]]) -> list[str]:
         else:
             cells += [f"{100 * s['t_err_m']:.1f} cm, {np.rad2deg(s['r_err_rad']):.0f}°", *("✓" if s[k] else "✗" for k in ("success_20", "success_40"))]
             cells += [_SHORT[s[part]] for part in PARTS]
-            cells += [_number(s["seconds"], "{:.0f} s"), _number(s["control_steps"], "{:,.0f}")]
+            cells += [_number(s.get("cpu_seconds") or s["seconds"], "{:.0f} s"), _number(s["control_steps"], "{:,.0f}")]
         why = s["finding"] if s and s.get("finding") else row["why"]
         cells += [_outcome(row["rl"]), f"{row['cause']}: {why}" if row["cause"] else why, f"{100 * said['passed']:.0f} %" if said else "-"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -128,7 +129,7 @@ def _draw_counts(axes: Axes, content: dict[str, Any]) -> None:
 
 
 def _draw_foreseen(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    mined = [row for row in rows if row["sampling"] and row["prediction"]]
+    mined = [row for row in rows if row["sampling"] and row["prediction"] and row["part"] != "train"]
     p = np.array([row["prediction"]["passed"] for row in mined])
     y = np.array([bool(row["sampling"]["passed"]) for row in mined])
     edges = np.linspace(0.0, 1.0, 6)
@@ -136,4 +137,4 @@ def _draw_foreseen(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.set_xlabel("foreseen probability of the whole verdict")
     axes.set_ylabel("tasks")
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title("Foreseen, and what came of it")
+    axes.set_title("Foreseen, of tasks that it was not fitted on")

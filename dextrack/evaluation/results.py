@@ -112,7 +112,7 @@ def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, r
 
 
 def _ledger_cost(row: ledger.Row) -> dict[str, float]:
-    known = {k: float(getattr(row, k)) for k in ("seconds", "cpu_seconds", "control_steps")}
+    known = {k: float(getattr(row, k)) for k in ("seconds", "cpu_seconds", "control_steps", "peak_rss_mb")}
     return {k: v for k, v in known.items() if v > 0.0}
 
 
@@ -148,6 +148,7 @@ def summary(results: Sequence[Result], total: int | None = None) -> dict[str, An
         "mean_core_seconds": core / len(seconds) if seconds else None,
         "core_hours": core / 3600.0,
         "demonstrations_per_core_hour": passed / (core / 3600.0) if core else None,
+        "peak_rss_mb": max((r.cost.get("peak_rss_mb", 0.0) for r in results), default=0.0) or None,
         "control_steps": sum(int(r.cost.get("control_steps", 0)) for r in results),
         "physics_share": sum(c["physics_seconds"] for c in timed) / sum(c["attempt_seconds"] for c in timed) if timed else None,
         "causes": dict(sorted(causes.items(), key=lambda item: -item[1])),

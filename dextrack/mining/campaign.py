@@ -220,7 +220,7 @@ def stored(path: Path, name: str, inputs: str) -> Demonstration | None:
 
 def _row(campaign: Campaign, task: Task, state: str, why: str = "", ended: workers.Ended | None = None, **more: Any) -> Row:
     if ended is not None:
-        more |= {"seconds": ended.seconds, "cpu_seconds": ended.cpu_seconds, "attempt": ended.attempt}
+        more |= {"seconds": ended.seconds, "cpu_seconds": ended.cpu_seconds, "peak_rss_mb": ended.peak_rss_mb, "attempt": ended.attempt}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     digest = inputs(task.digest, campaign.config, campaign.seed, campaign.engine)
     return Row(task.key, state, digest, why, steps=task.steps, seed=campaign.seed, ended=now, **more)

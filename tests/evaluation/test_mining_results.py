@@ -124,14 +124,14 @@ def test_scores_of_predictions_by_hand() -> None:
 def test_tables_and_figure_of_a_bench(tmp_path: Path) -> None:
     told = [fake("a_x@h", True, 0.9), fake("b_x@h", False, 0.2)]
     rows = [
-        {"task": r.task, "reference": r.task[:3], "hand": "h", "state": "mined", "why": "",
+        {"task": r.task, "reference": r.task[:3], "hand": "h", "state": "mined", "why": "", "part": "test seen",
          "cause": r.as_row().get("cause"), "prediction": r.prediction.as_dict(),
          "replay": None, "sampling": r.as_row(), "rl": None} for r in told if r.prediction
     ]  # fmt: skip
     content = {
         "hand": "h", "n": 2, "command": "c", "date": "2026-01-01", "machine": {"cores": 2}, "aims": {"whole_verdict": 0.55}, "rows": rows,
         "sampling": summary(told), "replay": summary([]), "by_part": {"train": summary(told)},
-        "prediction": {"all": mining_page.prediction_scores(told)},
+        "prediction": {"held out": mining_page.prediction_scores(told)},
     }  # fmt: skip
     text = table(content)
     assert "| whole verdict | 0 (0 %) | 1 (50 %) |" in text and "pinch slipped: slipped" in text
