@@ -24,7 +24,7 @@ from dextrack.tracking.verdict import HELD_ERROR, OBJECT_LIFT, REFERENCE_LIFT
 Floats = NDArray[np.float64]
 
 SQUEEZES = (2.0, 6.0, 18.0)
-"""Squeeze gains that are tried. Mining samples gains up to 4 and moves the fingers besides; at 18 the motors give what they have."""
+"""Squeeze gains that are tried. Mining samples gains up to 6 and moves the fingers besides; at 18 the motors give what they have."""
 MOMENTS = (0.1, 0.5, 0.9)
 """Where in the reference's lifted frames the static hold takes its grasps."""
 DROPPED = 0.015

@@ -1,9 +1,9 @@
 """Whether mining will solve a task, said before it is mined, and what speaks against it most.
 
 Numbers that cost a second to measure go into two logistic regressions: one for "lifted and within 20 degrees", one for the whole verdict. Every number is
-centred and scaled, so that a weight says how much one unusual amount of it moves the log-odds. The weights are those of
-`python tests/bench/mining.py --fit`, with an L2 penalty, on the 62 tasks of the LEAP hand that are in the training part of MyoDM's split; the bench
-scores them on the held-out parts. The same weights serve every hand.
+centred and scaled, so that a weight says how much one unusual amount of it moves the log-odds. The weights are those that
+`python tests/bench/mining.py --fit`, with an L2 penalty, gave after an earlier campaign on the 62 tasks of the LEAP hand that are in the training part of
+MyoDM's split; the bench scores them on the held-out parts. The same weights serve every hand.
 
 What is measured:
 

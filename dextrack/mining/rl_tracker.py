@@ -5,7 +5,7 @@ reference's first state in the nominal world, gives the targets, which are judge
 policy itself does in the perturbed worlds, closed loop, stands beside it in the provenance.
 
 Training stops at its plateau, when neither the evaluation's return nor its verdict has improved for a while, or when the budget of control steps is
-spent. Policies are evaluated in the worlds that sampling mines in; the worlds of the verdict are seen by neither.
+spent. Policies are chosen by how they do in four fixed worlds; the worlds of the verdict are seen once, at the end.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Reference:
     object_quaternion_w: Floats
     """(N + 1, 4), wxyz."""
     keypoints_w: Floats
-    """(N + 1, 21, 3): the human keypoints at the same times, m; shown in reports and used by nothing else."""
+    """(N + 1, 21, 3): the human keypoints at the same times, m: shown in reports, and what other grasps are planned from."""
     period: float = CONTROL_PERIOD
     time_scale: float = 1.0
     """Recorded duration times this is the reference's duration: 1 is as recorded, 2 is half as fast."""
