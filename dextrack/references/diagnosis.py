@@ -50,8 +50,8 @@ def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, pla
     """Measure a retargeted motion.
 
     Returns:
-        Keypoint and contact errors (m), penetration into object and table (m), least height of the wrist (m), speeds and jumps, the contact
-        plan, and ``warnings`` in words.
+        Keypoint and contact errors (m), penetration into object and table (m), least height of the wrist (m), speeds and jumps (also of the
+        fingers as a part of their motors' speed), the contact plan, and ``warnings`` in words.
     """
     kinematics = HandKinematics(hand, base)
     tips = {f.finger: f for f in hand.fingertips}
@@ -68,7 +68,7 @@ def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, pla
     pads_o = rotations.rotate(np.broadcast_to(inverse, pads.shape[:-1] + (4,)), pads - motion.object_position_w[:, None])
     gap = np.abs(distance.query(pads_o[held])[0] - np.array([tips[f].radius for f in plan.fingers]))
     penetration = hand_penetration(hand, base, theta, motion.object_position_w, motion.object_quaternion_w, distance)
-    jumps = np.abs(np.diff(theta[:, 6:], axis=0)).max()
+    steps = np.abs(np.diff(theta[:, 6:], axis=0))
     wrist_speed = np.linalg.norm(np.diff(theta[:, :3], axis=0), axis=1) / CONTROL_PERIOD
     lowest = lowest_points(obj, motion.object_position_w, motion.object_quaternion_w)
     out: dict[str, Any] = {
@@ -87,7 +87,8 @@ def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, pla
         "penetration_max_m": float(penetration.max()),
         "penetration_first_m": float(penetration[0]),
         "table_clearance_m": float(heights.min()),
-        "jump_max_rad": float(jumps),
+        "jump_max_rad": float(steps.max()),
+        "finger_speed_share": float((steps / CONTROL_PERIOD / np.array(hand.velocity)).max()),
         "wrist_speed_max_m_s": float(wrist_speed.max()),
         "wrist_hinge_ry_max_rad": float(np.abs(theta[:, 4]).max()),
         "lift_m": float(lowest.max()),
@@ -105,6 +106,7 @@ def _warnings(d: dict[str, Any]) -> list[str]:
         (d["penetration_first_m"] > 0.001, "the hand touches the object in the first frame"),
         (d["table_clearance_m"] < -0.003, f"the hand is {-1e3 * d['table_clearance_m']:.0f} mm inside the table somewhere"),
         (d["jump_max_rad"] > 0.3, f"a finger joint jumps by {d['jump_max_rad']:.2f} rad in one step"),
+        (d["finger_speed_share"] > 1.0, f"a finger joint asks for {d['finger_speed_share']:.1f} times its motor's speed, and comes late"),
         (d["wrist_hinge_ry_max_rad"] > 1.05, "the wrist's middle hinge passes 60 degrees, near its singularity"),
         (d["lift_m"] < 0.03, "the object is never lifted by 3 cm"),
     ]

@@ -138,3 +138,13 @@ def test_a_quick_look_at_a_grasp_is_near_what_all_frames_give(reference: Referen
     assert np.median(off[:, :3]) < 0.002 and np.median(off[:, 6:]) < 0.02
     for finger, gap in quick.diagnosis["contact_gap_m"].items():
         assert gap < whole.diagnosis["contact_gap_m"][finger] + 0.002
+
+
+def test_motors_that_are_too_slow_are_told(reference: Reference) -> None:
+    fast = reference.diagnosis["finger_speed_share"]
+    assert 0.0 < fast < 1.0 and not any("motor" in w for w in reference.diagnosis["warnings"])
+    hand = load_hand("leap_right")
+    slow = dataclasses.replace(hand, velocity=tuple(v * fast / 2.0 for v in hand.velocity))
+    found = retarget(synthetic.recording(), synthetic.box(), slow).diagnosis
+    assert found["finger_speed_share"] == pytest.approx(2.0)
+    assert any("2.0 times its motor's speed" in w for w in found["warnings"])
