@@ -14,6 +14,9 @@ from dextrack.tracking.config import ActionConfig, ObservationConfig, TrackingCo
 BACKENDS = ("mujoco", "mujoco_warp")
 """Whose worlds a tracker learns in: those that can be there twice, for learning and for evaluation."""
 
+ROOM = ("contacts_per_world", "constraints_per_world")
+"""Fields that say how much `mujoco_warp` allocates. A tracker that ran out of room goes on from its checkpoint with more."""
+
 TASK = TrackingConfig(
     action=ActionConfig(wrist_translation_rate=0.15, wrist_rotation_rate=0.5, finger_rate=5.0),
     observation=ObservationConfig(object_feature=0, repeat_goal=False),
@@ -88,6 +91,10 @@ class RLConfig:
     """Physics of training and of the curve: `mujoco` on all cores, or `mujoco_warp` on a GPU. The verdict is MuJoCo's in either case."""
     device: str | None = None
     """Where worlds, networks and transitions are: `cuda:0` or `cpu`; None: the backend's choice, a GPU if it can use one."""
+    contacts_per_world: int | None = None
+    """Of `mujoco_warp`: room for contacts, shared by all worlds; None: measured. More room costs memory and changes no result."""
+    constraints_per_world: int | None = None
+    """Of `mujoco_warp`: room for rows of constraints, of each world; None: measured."""
     worlds: int = 128
     """Worlds stepped together (paper: 8192)."""
     budget: int = 3_000_000
@@ -121,6 +128,10 @@ class RLConfig:
             raise InputError(
                 f"RL tracker: device is {self.device}, and backend mujoco runs on the CPU.", remedy="choose backend mujoco_warp, or leave device out."
             )
+        for field in ROOM:
+            room = getattr(self, field)
+            if room is not None and (self.backend != "mujoco_warp" or room < 1):
+                raise InputError(f"RL tracker: {field} is {room} of backend {self.backend}.", remedy="give at least 1, and to backend mujoco_warp alone.")
         least = {"worlds": 1, "budget": 0, "evaluate_every": 1, "patience": 1, "phase": 0, "threads": 0}
         for field, bound in least.items():
             if getattr(self, field) < bound:
@@ -145,4 +156,4 @@ class RLConfig:
 def comparable(config: RLConfig) -> dict[str, Any]:
     """The configuration as JSON has it, without what does not change the result."""
     values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(config, threads=0))))
-    return values
+    return {name: value for name, value in values.items() if name not in ROOM}

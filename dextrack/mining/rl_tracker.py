@@ -30,7 +30,7 @@ from dextrack.mining.ensemble import MEMBERS, Member
 from dextrack.mining.mine import demonstrate
 from dextrack.mining.replays import perturbations
 from dextrack.mining.rl_baseline import RLBaseline, rl_baseline
-from dextrack.mining.rl_config import RLConfig, comparable
+from dextrack.mining.rl_config import ROOM, RLConfig, comparable
 from dextrack.mining.rl_env import RLEnv
 from dextrack.mining.rl_evaluation import Evaluation, Recorder, Rollout, verdicts, zero_action
 from dextrack.mining.rl_learner import Learner
@@ -246,7 +246,9 @@ def _closed_loop(training: Training, nominal: Rollout) -> dict[str, Any]:
 
 def _make_worlds(scene: Scene, reference: Reference, obj: ObjectSpec, config: RLConfig, count: int) -> Backend:
     """``count`` worlds on the configuration's backend and device."""
-    own = {"n_threads": min(config.threads, count)} if config.backend == "mujoco" else {"device": config.device}
+    own: dict[str, Any] = {"n_threads": min(config.threads, count)}
+    if config.backend == "mujoco_warp":
+        own = {"device": config.device, **{name: getattr(config, name) for name in ROOM}}
     return make_backend(config.backend, scene.hand, reference.base_quaternion_w, obj, physics=config.physics, n_worlds=count, **own)
 
 

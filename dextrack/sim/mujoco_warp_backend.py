@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 import numpy as np
 import torch
@@ -37,7 +37,8 @@ class MujocoWarpBackend(NumpyCalls):
     """TensorBackend over ``WarpEngine``. See ``dextrack.sim.tensors.TensorBackend`` for the contract.
 
     Where contacts or constraints were dropped, ``state`` and ``close`` raise SimulationError, and so does ``step_tensors``: on the CPU at once, on a GPU within
-    ``CHECK_EVERY`` steps. A world that diverged, or whose targets are not finite, is parked until it is reset, and its state is that of the parked world.
+    ``CHECK_EVERY`` steps. So it stays until all worlds are reset together, since no world's state can be trusted before. A world that diverged, or whose
+    targets are not finite, is parked until it is reset, and its state is that of the parked world.
     """
 
     def __init__(self, engine: WarpEngine) -> None:
@@ -52,11 +53,12 @@ class MujocoWarpBackend(NumpyCalls):
         self._warmstart, self._time, self._sites = wp.to_torch(data.qacc_warmstart), wp.to_torch(data.time), wp.to_torch(data.site_xpos)
         self._bad: Tensor = wp.to_torch(engine.bad)
         self._peak: Tensor = wp.to_torch(engine.peak)
+        self._counts: List[Tensor] = [wp.to_torch(counts) for counts in (data.nacon, data.ncollision, data.nefc)]
         self._hand_qpos, self._hand_dof = self._indices(scene.hand_qpos), self._indices(scene.hand_dof)
         self._tips = self._indices(np.array([scene.model.site(f.finger + "_tip").id for f in scene.hand.fingertips]))
         self._all = torch.arange(self.n_worlds, device=self.device)
         self._rooms = (data.naconmax, data.njmax)
-        self._unchecked = 0
+        self._check_every, self._unchecked = 1 if self.device == "cpu" else CHECK_EVERY, 0
         if scene.object_qpos >= 0:
             from dextrack.sim.warp_engine import object_rows
 
@@ -79,10 +81,17 @@ class MujocoWarpBackend(NumpyCalls):
         targets: Optional[Tensor] = None,
         object_velocity_w: Optional[Tensor] = None,
     ) -> None:
-        """See ``TensorBackend.reset_tensors``; tensors of any precision and device."""
+        """See ``TensorBackend.reset_tensors``; tensors of any precision and device.
+
+        Raises:
+            SimulationError: all worlds were to be reset, and contacts or constraints were dropped in steps that had not been checked. The worlds are as they
+                were; the next reset of all goes through.
+        """
         ids = self._all if worlds is None else worlds.to(self.device)
         if len(ids) == 0:
             return
+        if len(ids) == self.n_worlds:
+            self._forget_overflow()
         k, d = self._scene.object_qpos, self._scene.object_dof
         qpos, qvel = self._qpos.new_zeros(len(ids), self._qpos.shape[1]), self._qvel.new_zeros(len(ids), self._qvel.shape[1])
         qpos[:, self._hand_qpos] = hand.to(qpos)
@@ -103,7 +112,7 @@ class MujocoWarpBackend(NumpyCalls):
         self._ctrl.copy_(targets)
         self._engine.step()
         self._unchecked += 1
-        if self.device == "cpu" or self._unchecked >= CHECK_EVERY:
+        if self._unchecked >= self._check_every:
             self._check_rooms()
 
     def tensors(self) -> WorldTensors:
@@ -139,6 +148,16 @@ class MujocoWarpBackend(NumpyCalls):
         self._subtree[:, 0] = float(model.body_subtreemass[0]) + float(model.body_mass[body]) * (mass - 1.0)
         self._body_weight[:, body] = self._body_weight.new_tensor(model.body_invweight0[body]) / mass[:, None]
         self._dof_weight[:, d : d + 6] = self._dof_weight.new_tensor(model.dof_invweight0[d : d + 6]) / mass[:, None]
+
+    def _forget_overflow(self) -> None:
+        """Count contacts and constraints anew; what no check has seen yet is told first, or steps that dropped contacts would pass for good ones."""
+        try:
+            if self._unchecked:
+                self._check_rooms()
+        finally:
+            # The engine's own counts are the last substep's until its next: watched before that, they would be the peak again.
+            for counts in (self._peak, *self._counts):
+                counts.zero_()
 
     def _check_rooms(self) -> None:
         """Raise SimulationError where contacts or constraints were dropped."""

@@ -111,7 +111,7 @@ class WarpEngine:
             self.bad = wp.ones(n_worlds, dtype=bool)
             """Flags (W,): the world diverged since it was last reset."""
             self.peak = wp.zeros(2, dtype=int)
-            """Most contacts of all worlds together, and most constraints of one world, in any substep so far."""
+            """Most contacts of all worlds together, and most constraints of one world, in any substep since it was zeroed."""
         self.step = self._captured(self._step)
         """Advance all worlds by one control period towards ``data.ctrl``."""
         self.settle = self._captured(self._settle)

@@ -11,13 +11,14 @@ import torch
 
 from dextrack.cli import main
 from dextrack.errors import InputError
-from dextrack.mining import rl_checkpoint
-from dextrack.mining.rl_config import TASK, CurriculumConfig, PPOConfig, RLConfig
+from dextrack.mining import rl_checkpoint, rl_tracker
+from dextrack.mining.rl_config import TASK, CurriculumConfig, PPOConfig, RLConfig, comparable
 from dextrack.mining.rl_env import RLEnv
 from dextrack.mining.rl_evaluation import Recorder, zero_action
 from dextrack.mining.rl_learner import Learner
 from dextrack.mining.rl_tracker import track_by_rl
 from dextrack.references.reference import Reference
+from dextrack.sim.scene import build_scene
 from dextrack.sim.tensors import TensorBackend
 from dextrack.tracking.config import TerminationConfig
 from dextrack.tracking.env import TrackingEnv
@@ -118,10 +119,28 @@ def test_a_checkpoint_goes_to_the_host_and_back(tmp_path):
     assert all(torch.equal(value, fresh.state()[name]) for name, value in trained.state().items()) and fresh.ppo.learning_rate == 1e-3
 
 
-@pytest.mark.parametrize(("settings", "cause"), [({"backend": "remote"}, "remote"), ({"device": "cuda:0"}, "mujoco runs on the CPU")])
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({"backend": "remote"}, "remote"),
+        ({"device": "cuda:0"}, "mujoco runs on the CPU"),
+        ({"contacts_per_world": 100}, "contacts_per_world is 100 of backend mujoco"),
+        ({"backend": "mujoco_warp", "constraints_per_world": 0}, "constraints_per_world is 0"),
+    ],
+)
 def test_backends_and_devices_that_do_not_go_together_are_refused(settings, cause):
     with pytest.raises(InputError, match=cause):
         RLConfig(**settings)
+
+
+def test_room_is_given_to_the_worlds_and_does_not_change_what_is_learnt(lift, monkeypatch):
+    given = {}
+    monkeypatch.setattr(rl_tracker, "make_backend", lambda name, *args, **options: given.update(options, name=name))
+    wide = RLConfig(backend="mujoco_warp", device="cpu", contacts_per_world=200, constraints_per_world=500)
+    rl_tracker._make_worlds(build_scene(HAND, lift.base_quaternion_w, synthetic.box()), lift, synthetic.box(), wide, 3)
+    assert (given["name"], given["n_worlds"], given["contacts_per_world"], given["constraints_per_world"]) == ("mujoco_warp", 3, 200, 500)
+    # What was learnt with less room, and its checkpoint, stay good.
+    assert comparable(wide) == comparable(dataclasses.replace(wide, contacts_per_world=None, constraints_per_world=None))
 
 
 @pytest.fixture

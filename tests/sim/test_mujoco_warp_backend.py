@@ -216,6 +216,43 @@ def test_running_out_of_room_is_an_error_that_says_what_to_raise(installed, shor
 @slow
 @compiles
 @engine
+def test_running_out_of_room_is_over_when_all_worlds_are_reset(installed, monkeypatch):
+    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=2, device="cpu", **{**ROOM, "contacts_per_world": 2})
+    hand, quaternions = open_hand()[:2], QUATERNIONS[:2]
+
+    def crowded() -> None:
+        """Two boxes that stand: more contacts than the worlds share."""
+        backend.reset(hand, standing()[:2], quaternions)
+
+    def apart() -> None:
+        backend.reset(hand, standing(z=2.0)[:2], quaternions)
+
+    crowded()
+    with pytest.raises(SimulationError, match="raise contacts_per_world"):
+        backend.step(hand)
+    one = np.array([1])
+    backend.reset(hand[:1], standing(z=2.0)[:1], quaternions[:1], worlds=one)
+    with pytest.raises(SimulationError, match="dropped"):
+        backend.state()  # of the other world nothing is known
+    apart()
+    backend.step(hand)
+    assert np.isfinite(backend.state().hand).all()
+
+    # As on a GPU, where steps are checked now and then: what no check has seen is told by the reset, once.
+    monkeypatch.setattr(backend, "_check_every", 30)
+    crowded()
+    backend.step(hand)
+    with pytest.raises(SimulationError, match="dropped"):
+        apart()
+    apart()
+    backend.step(hand)
+    assert np.isfinite(backend.state().hand).all()
+    backend.close()
+
+
+@slow
+@compiles
+@engine
 def test_a_scene_without_object_and_table_and_its_measured_room(installed):
     backend = make_mujoco_warp(HAND, UPRIGHT, n_worlds=2, table=False, device="cpu")
     hand = torch.as_tensor(open_hand()[:2])
