@@ -198,7 +198,7 @@ def make_remote(
         address: where the server listens, as it printed it: ``tcp://127.0.0.1:PORT``.
         keys: folder of ``make_keys``, where the server asks for keys.
         deadline_s: a step without an answer for this long has failed.
-        open_s: the same for opening the worlds: an engine may have kernels to compile.
+        open_s: the same for opening the worlds: an engine may have kernels to compile, and is stepped once so that none is left for later.
 
     Raises:
         InputError: no address, or no keys in ``keys``.

@@ -24,6 +24,7 @@ from dextrack.sim.remote import server as server_module
 from dextrack.sim.remote.protocol import PROTOCOL, hand_facts, pack
 from dextrack.sim.remote.server import SimServer
 from dextrack.sim.remote_backend import make_remote
+from tests import synthetic
 from tests.served import Server
 
 HAND = load_hand("leap_right")
@@ -122,7 +123,7 @@ def test_a_signal_between_two_processes_ends_it(one_simulation, number: signal.S
 
 
 class Clumsy:
-    """MuJoCo that fails in its third step; as engines do, with an exception of its own."""
+    """MuJoCo that fails in a client's third step, the server's fourth; as engines do, with an exception of its own."""
 
     class Fault(Exception):
         """As ``mujoco.FatalError`` is one."""
@@ -135,9 +136,24 @@ class Clumsy:
 
     def step(self, targets: np.ndarray) -> None:
         self._steps += 1
-        if self._steps == 3:
+        if self._steps == 4:
             raise Clumsy.Fault("an illegal memory access")
         self._inner.step(targets)
+
+
+class Cold:
+    """MuJoCo whose first reset, step and state take as long as a GPU's kernels take to load."""
+
+    LOADING_S = 0.8
+
+    def __init__(self, hand, base, obj=None, **options: object) -> None:
+        self._inner, self._cold = make_backend("mujoco", hand, base, obj, n_threads=1, **options), {"reset", "step", "state"}
+
+    def __getattr__(self, name: str) -> object:
+        if name in self._cold:
+            self._cold.remove(name)
+            time.sleep(self.LOADING_S)
+        return getattr(self._inner, name)
 
 
 class Restarting:
@@ -183,6 +199,7 @@ class Restarting:
 @pytest.fixture
 def restarting(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Restarting]]:
     register_backend("clumsy", Clumsy)
+    register_backend("cold", Cold)
     monkeypatch.setattr(server_module, "ONCE", ("mujoco",))
     made: list[Restarting] = []
 
@@ -220,6 +237,20 @@ def test_an_engine_that_fails_is_told_and_made_anew(restarting: type[Restarting]
     assert len(server.sessions) == 2
     assert "Traceback" in capfd.readouterr().err
     backend.close()
+
+
+@pytest.mark.parametrize("obj", [None, synthetic.box()], ids=["hand alone", "with an object"])
+def test_an_engine_that_begins_slowly_is_in_time_once_it_is_open(restarting: type[Restarting], monkeypatch: pytest.MonkeyPatch, obj) -> None:
+    """Else a loop would give up, have it made anew, and find it cold again."""
+    monkeypatch.setattr(server_module, "ONCE", ("cold",))
+    server = restarting("cold")
+    where = {} if obj is None else {"object_position_w": np.array([[0.0, 0.0, 0.5]]), "object_quaternion_w": UPRIGHT[None]}
+    backend = make_remote(HAND, UPRIGHT, obj, address=server.endpoint, deadline_s=0.5 * Cold.LOADING_S)
+    backend.reset(OVER, **where)
+    np.testing.assert_allclose(backend.state().hand, OVER, atol=1e-9)
+    backend.step(OVER)
+    backend.close()
+    assert len(server.sessions) == 1
 
 
 def test_an_engine_that_is_not_there_is_told(restarting: type[Restarting]) -> None:
