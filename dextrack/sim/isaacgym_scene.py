@@ -1,12 +1,14 @@
 """The scene of a tracking task in Isaac Gym: hand on a floating base, object, table, once per environment. Names in and out, no tensors yet.
 
 Settings are the paper's (App. C): 1/60 s in 2 substeps, TGS with 8 position and no velocity iterations, contact offset 2 mm, friction 1, gravity off
-for the hand. Of ``Physics``, ``iterations`` (Newton), ``impratio`` and ``torsional_friction`` have no counterpart in PhysX and are not used.
+for the hand. What the paper leaves open is its release's, and room on the GPU is that of IsaacGymEnvs' hands. Of ``Physics``, ``iterations`` (Newton),
+``impratio`` and ``torsional_friction`` have no counterpart in PhysX and are not used.
 
 Fingers that touch each other rub with the hand's friction, where the MuJoCo scene lets them slide: a shape has one friction for all that it meets.
 
-Sources: the published stubs of gymapi for names, arguments and fields; the examples of IsaacGymEnvs for the order of calls. A contact's
-friction is taken to be the mean of its shapes', PhysX's default.
+Sources: the published stubs of gymapi for names, arguments and fields; the examples of IsaacGymEnvs for the order of calls; ``sim`` of
+AllegroHandTrackingGeneralist.yaml in the authors' release (github.com/Meowuu7/DexTrack) and of ShadowHand.yaml in IsaacGymEnvs 1.5.1 for settings. A
+contact's friction is taken to be the mean of its shapes', PhysX's default.
 """
 
 from __future__ import annotations
@@ -35,6 +37,14 @@ POSITION_ITERATIONS, VELOCITY_ITERATIONS = 8, 0
 """Of the TGS solver (paper, App. C)."""
 CONTACT_OFFSET = 0.002
 """Shapes nearer than the sum of their offsets make contacts, m (paper, App. C)."""
+BOUNCE_THRESHOLD_VELOCITY = 0.2
+"""Slower contacts do not bounce, m/s (release)."""
+MAX_DEPENETRATION_VELOCITY = 1000.0
+"""With which shapes that overlap may be pushed apart, m/s: in effect without bound (release)."""
+BUFFER_SIZE_MULTIPLIER = 5.0
+"""Of PhysX's own sizes of its buffers (release)."""
+MAX_GPU_CONTACT_PAIRS = 8 * 1024 * 1024
+"""Of all worlds (IsaacGymEnvs, up to 16,384 hands; the release leaves Isaac Gym's own). PhysX drops what has no room, and says so on its output alone."""
 FRICTION = 1.0
 """Of the hand's and the table's shapes (paper, App. C); where there is an object, they have its friction, which is 1 unless it says otherwise."""
 NO_VELOCITY_LIMIT = 1000.0
@@ -90,6 +100,10 @@ def sim_params(gymapi: Any, physics: Physics, gpu: bool, n_threads: int) -> Any:
     params.physx.num_velocity_iterations = VELOCITY_ITERATIONS
     params.physx.contact_offset = CONTACT_OFFSET
     params.physx.rest_offset = 0.0
+    params.physx.bounce_threshold_velocity = BOUNCE_THRESHOLD_VELOCITY
+    params.physx.max_depenetration_velocity = MAX_DEPENETRATION_VELOCITY
+    params.physx.default_buffer_size_multiplier = BUFFER_SIZE_MULTIPLIER
+    params.physx.max_gpu_contact_pairs = MAX_GPU_CONTACT_PAIRS
     if n_threads:
         params.physx.num_threads = n_threads
     return params

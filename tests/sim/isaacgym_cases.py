@@ -276,6 +276,24 @@ def test_tensors_are_float32_of_the_device():
     np.testing.assert_array_equal(tensors.tips_w.double().numpy(), backend.state().tips_w)
 
 
+def test_the_engine_is_set_up_as_in_the_release():
+    """As AllegroHandTrackingGeneralist.yaml of github.com/Meowuu7/DexTrack has it, but for dt, which is 0.0166 there; the pairs are ShadowHand.yaml's."""
+    release = {
+        "solver_type": 1,
+        "num_position_iterations": 8,
+        "num_velocity_iterations": 0,
+        "contact_offset": 0.002,
+        "rest_offset": 0.0,
+        "bounce_threshold_velocity": 0.2,
+        "max_depenetration_velocity": 1000.0,
+        "default_buffer_size_multiplier": 5.0,
+        "max_gpu_contact_pairs": 8388608,
+    }
+    params = engine(make_isaacgym(LEAP, UPRIGHT))[1].params
+    assert {name: getattr(params.physx, name) for name in release} == release
+    assert (params.dt, params.substeps, params.gravity.z) == (1 / 60, 2, -9.81)
+
+
 def test_no_gpu_is_said():
     with pytest.raises(InputError, match="cuda:0.*nvidia-smi"):
         make_isaacgym(LEAP, UPRIGHT, device="cuda")

@@ -42,7 +42,8 @@ class Transform:
 class PhysXParams(Record):
     FIELDS = {
         "use_gpu": True, "solver_type": 1, "num_position_iterations": 4, "num_velocity_iterations": 1, "contact_offset": 0.02, "rest_offset": 0.001,
-        "num_threads": 0,
+        "num_threads": 0, "bounce_threshold_velocity": 0.5, "max_depenetration_velocity": 100.0, "default_buffer_size_multiplier": 2.0,
+        "max_gpu_contact_pairs": 1 << 20,
     }  # fmt: skip
 
 
