@@ -44,10 +44,12 @@ def make_isaacgym(
         n_worlds: environments.
         n_threads: of the CPU solver; 0: Isaac Gym's own choice.
         table: whether there is a table.
-        device: where physics and tensors are, ``cuda:0`` or ``cpu``; None: the first GPU, or the CPU where torch sees none.
+        device: where physics and tensors are, ``cuda:0`` or ``cpu``; None: the first GPU, or the CPU where torch sees none. NVIDIA's driver is needed
+            in any case.
 
     Raises:
-        InputError: Isaac Gym is not installed, was imported after torch, or makes no simulation on the device.
+        InputError: Isaac Gym is not installed, was imported after torch, finds no driver, or makes no simulation on the device.
+        RefusedError: it has no room for so many worlds.
     """
     gymapi, gymtorch = _import_isaacgym()
     import torch
@@ -76,5 +78,5 @@ def _import_isaacgym() -> Tuple[Any, Any]:
     try:
         # By name: the published stubs of gymapi are no valid Python, and a type checker that meets them stops.
         return importlib.import_module("isaacgym.gymapi"), importlib.import_module("isaacgym.gymtorch")
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # gymtorch is compiled when it is first imported
         raise InputError("backend isaacgym: Isaac Gym cannot be imported (%s)." % error, remedy=_INSTALL) from None

@@ -21,7 +21,7 @@ from typing import Any, List, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dextrack.errors import InputError
+from dextrack.errors import InputError, RefusedError
 from dextrack.hands.spec import HandSpec
 from dextrack.objects.spec import ObjectSpec
 from dextrack.sim.mjcf_facts import armatures, collision_filters, untouchable
@@ -126,14 +126,11 @@ def build_scene(
         n_threads: see ``sim_params``.
 
     Raises:
-        InputError: Isaac Gym could not make the simulation.
+        InputError: Isaac Gym finds no NVIDIA driver, or could not make the simulation or read an asset.
+        RefusedError: it could not prepare the simulation.
     """
     gpu = device != "cpu"
-    number = int(device.split(":")[1]) if ":" in device else 0
-    gym = gymapi.acquire_gym()
-    sim = gym.create_sim(number, -1, gymapi.SIM_PHYSX, sim_params(gymapi, physics, gpu, n_threads))
-    if sim is None:
-        raise InputError("Isaac Gym made no simulation on %s." % device, remedy="look at its own message above, and at nvidia-smi; device=cpu needs no GPU.")
+    gym, sim = _make_sim(gymapi, device, sim_params(gymapi, physics, gpu, n_threads))
     # One friction for all shapes: however an engine joins two of them, what comes out is the object's.
     friction = FRICTION if obj is None else obj.friction * physics.friction_scale
     if table:
@@ -150,7 +147,9 @@ def build_scene(
             assets.append(_load_object(gymapi, gym, sim, Path(name), friction))
         # The files are read when actors are made, at the latest.
         envs, actors = _populate(gymapi, gym, sim, assets, base_quaternion_w, n_worlds, _drives(gymapi, gym, hand_asset, hand, physics))
-    gym.prepare_sim(sim)
+    if not gym.prepare_sim(sim):
+        what = "Isaac Gym could not prepare %d worlds on %s." % (n_worlds, device)
+        raise RefusedError(what, remedy="look at its own message above; take fewer worlds if memory ran out.")
     handles = [[gym.get_actor_index(env, actor, gymapi.DOMAIN_SIM) for actor in row] for env, row in zip(envs, actors)]
     return GymScene(
         gym=gym,
@@ -166,6 +165,22 @@ def build_scene(
     )
 
 
+def _make_sim(gymapi: Any, device: str, params: Any) -> Tuple[Any, Any]:
+    """Isaac Gym and an empty simulation on ``device``."""
+    try:
+        gym = gymapi.acquire_gym()
+    except RuntimeError as error:
+        # Its library is linked against libcuda.so.1, which comes with the driver.
+        what = "Isaac Gym cannot be loaded (%s)." % error
+        raise InputError(what, remedy="install NVIDIA's driver: Isaac Gym needs it in any case, with device=cpu too.") from None
+    number = int(device.split(":")[1]) if ":" in device else 0
+    sim = gym.create_sim(number, -1, gymapi.SIM_PHYSX, params)
+    if sim is None:
+        what = "Isaac Gym made no simulation on %s." % device
+        raise InputError(what, remedy="look at its own message above, and at nvidia-smi; device=cpu needs the driver alone.")
+    return gym, sim
+
+
 def _load_hand(gymapi: Any, gym: Any, sim: Any, folder: Path, urdf: str, hand: HandSpec, physics: Physics, friction: float) -> Any:
     (folder / "hand.urdf").write_text(urdf, encoding="utf-8")
     options = gymapi.AssetOptions()
@@ -178,7 +193,7 @@ def _load_hand(gymapi: Any, gym: Any, sim: Any, folder: Path, urdf: str, hand: H
     options.use_physx_armature = True
     options.linear_damping = options.angular_damping = 0.0
     options.default_dof_drive_mode = int(gymapi.DOF_MODE_POS)
-    asset = gym.load_asset(sim, str(folder), "hand.urdf", options)
+    asset = _load(gym, sim, folder, "hand.urdf", options)
     filters = collision_filters(untouchable(hand))
     shapes = gym.get_asset_rigid_shape_properties(asset)
     for body, owned in zip(gym.get_asset_rigid_body_names(asset), gym.get_asset_rigid_body_shape_indices(asset)):
@@ -196,12 +211,20 @@ def _load_object(gymapi: Any, gym: Any, sim: Any, folder: Path, friction: float)
     options.vhacd_enabled = False
     options.override_com = options.override_inertia = False
     options.linear_damping = options.angular_damping = 0.0
-    asset = gym.load_asset(sim, str(folder), "object.urdf", options)
+    asset = _load(gym, sim, folder, "object.urdf", options)
     shapes = gym.get_asset_rigid_shape_properties(asset)
     for shape in shapes:
         shape.friction = friction
         shape.restitution = 0.0
     gym.set_asset_rigid_shape_properties(asset, shapes)
+    return asset
+
+
+def _load(gym: Any, sim: Any, folder: Path, name: str, options: Any) -> Any:
+    """The asset of a URDF that we wrote into ``folder``."""
+    asset = gym.load_asset(sim, str(folder), name, options)
+    if asset is None:
+        raise InputError("Isaac Gym could not read %s." % name, remedy="look at its own message above; a part of an object may be no mesh that PhysX takes.")
     return asset
 
 

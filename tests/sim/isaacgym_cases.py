@@ -9,7 +9,7 @@ import torch
 import trimesh
 
 from dextrack import rotations
-from dextrack.errors import InputError
+from dextrack.errors import InputError, RefusedError
 from dextrack.hands import hand_names, load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.sim import make_backend
@@ -292,6 +292,26 @@ def test_the_engine_is_set_up_as_in_the_release():
     params = engine(make_isaacgym(LEAP, UPRIGHT))[1].params
     assert {name: getattr(params.physx, name) for name in release} == release
     assert (params.dt, params.substeps, params.gravity.z) == (1 / 60, 2, -9.81)
+
+
+def fails() -> None:
+    raise RuntimeError("Failed to acquire interface: [carb::gym::Gym v0.1]")
+
+
+def test_no_driver_is_said_whatever_the_device(monkeypatch):
+    monkeypatch.setattr(gymapi, "acquire_gym", fails)
+    with pytest.raises(InputError, match="Failed to acquire interface.*install NVIDIA's driver.*device=cpu too"):
+        make_isaacgym(LEAP, UPRIGHT, device="cpu")
+
+
+def test_what_the_engine_could_not_prepare_or_read_is_said(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(gymapi.Gym, "prepare_sim", lambda self, sim: False)
+        with pytest.raises(RefusedError, match="could not prepare 3 worlds on cpu.*fewer worlds"):
+            make_isaacgym(LEAP, UPRIGHT, n_worlds=3)
+    monkeypatch.setattr(gymapi.Gym, "load_asset", lambda *args: None)
+    with pytest.raises(InputError, match="could not read hand.urdf"):
+        make_isaacgym(LEAP, UPRIGHT)
 
 
 def test_no_gpu_is_said():
