@@ -25,8 +25,9 @@ from dextrack.sim.scene import Scene
 if TYPE_CHECKING:
     from dextrack.sim.warp_engine import WarpEngine
 
-KEPT = 2
-"""Sets of worlds that are kept: the members of an ensemble and its samples. To make a set again takes seconds."""
+KEPT = 4
+"""Sets of worlds that are kept: an ensemble takes two, for its members and its samples, and tuning goes to and fro between two ensembles, its generations
+and its looks at what they found. To make a set again takes seconds."""
 GROWTH = 1.5
 """Room after it ran out, relative to what was wanted."""
 TRIES = 4
@@ -39,6 +40,10 @@ class Room:
 
     contacts: int
     constraints: int
+
+    def and_of(self, other: Room) -> Room:
+        """The larger of each."""
+        return Room(max(self.contacts, other.contacts), max(self.constraints, other.constraints))
 
 
 class WarpWorlds:
@@ -130,8 +135,7 @@ class WarpWorlds:
 
     def _grow(self, contacts: int, constraints: int) -> None:
         """Make the worlds anew with more room than ``contacts`` of all worlds and ``constraints`` of one."""
-        wanted = Room(math.ceil(GROWTH * contacts / self.n_worlds), math.ceil(GROWTH * constraints))
-        self.room = Room(max(self.room.contacts, wanted.contacts), max(self.room.constraints, wanted.constraints))
+        self.room = self.room.and_of(Room(math.ceil(GROWTH * contacts / self.n_worlds), math.ceil(GROWTH * constraints)))
         told = (self.n_worlds, self.room.contacts, self.room.constraints)
         logging.getLogger("dextrack.sim").info("mujoco_warp: %d worlds ran out of room; they get %d contacts and %d constraints each.", *told)
         self.close()
@@ -146,7 +150,10 @@ class WarpWorlds:
 
 
 class WarpRollouts:
-    """See ``dextrack.sim.rollouts.Rollouts``: sets of worlds are lent again, and all but the last two are closed."""
+    """See ``dextrack.sim.rollouts.Rollouts``: sets of worlds are lent again, and all but the last ``KEPT`` are closed.
+
+    A new set has the room that others grew to.
+    """
 
     def __init__(self, scene: Scene, device: str) -> None:
         """Worlds of ``scene`` on ``device``; the room that they need is measured."""
@@ -161,6 +168,8 @@ class WarpRollouts:
     def worlds(self, n_worlds: int) -> WarpWorlds:
         """See ``Rollouts.worlds``."""
         if n_worlds not in self._sets:
+            for others in self._sets.values():
+                self._room = self._room.and_of(others.room)
             while len(self._sets) >= KEPT:
                 self._sets.popitem(last=False)[1].close()
             self._sets[n_worlds] = WarpWorlds(self._scene, n_worlds, self._device, self._room)

@@ -178,11 +178,26 @@ def test_worlds_that_run_out_of_room_get_more_and_go_the_same_way(scene, warp) -
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_only_the_last_two_sets_of_worlds_are_kept(scene, warp) -> None:
-    first = warp.worlds(WORLDS)
-    assert warp.worlds(WORLDS) is first
-    warp.worlds(1)
-    warp.worlds(3)
+def test_only_the_last_four_sets_of_worlds_are_kept(scene, warp) -> None:
+    """As many as tuning goes to and fro between."""
+    four = {n: warp.worlds(n) for n in (WORLDS, 1, 3, 4)}
+    for n, kept in four.items():
+        assert warp.worlds(n) is kept
+    warp.worlds(5)
     with pytest.raises(AttributeError):
-        first.state()
-    assert warp.worlds(WORLDS) is not first
+        four[WORLDS].state()
+    assert warp.worlds(WORLDS) is not four[WORLDS]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_new_set_of_worlds_has_the_room_that_another_grew_to(scene, warp, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dextrack.sim import warp_capacity
+
+    monkeypatch.setattr(warp_capacity, "probe", lambda scene, device: (1, 256))
+    narrow = make_rollouts("mujoco_warp", scene, device="cpu")
+    grown = narrow.worlds(WORLDS)
+    begin(grown)
+    grown.run(narrow.arrays.array(sequences(2)))
+    assert grown.room.contacts > 1 and narrow.worlds(1).room == grown.room
+    narrow.close()
