@@ -1,8 +1,10 @@
 """How much room MuJoCo Warp needs for contacts and constraints: it allocates once, and drops what has no room.
 
 The room is measured by a probe on the scene itself. Worlds are put where they touch most: the hand pressed to the table, palm down, up or sideways, fingers
-more or less closed on the object. The probe doubles what such a world has on average, which pairs of geoms near enough to be tested share with contacts,
-and adds half to the most constraints of any. Of a LEAP that holds a cube that is 96 and 320; 37 and 130 are used. A contact's room is about 6 kB.
+more or less closed on the object; and one hand is closed to a fist, as a shadow simulator's may be, in which no object stops the fingers. The probe doubles
+what such a world has on average, which pairs of geoms near enough to be tested share with contacts, but gives no less than any had. It adds half to the most
+constraints of any, and a row for every joint that has limits. Of a LEAP and a cube of 5 cm that is 104 and 432; a grasp uses 37 and 130. A contact's room is
+about 6 kB.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import warp as wp
 
 from dextrack import rotations
 from dextrack.sim.scene import Scene
-from dextrack.sim.warp_engine import object_rows, put_model
+from dextrack.sim.warp_engine import PARKED_HAND_Z, PARKED_OBJECT, object_rows, put_model
 
 PROBE_WORLDS = 32
 PROBE_CONTACTS, PROBE_CONSTRAINTS = 384, 768
@@ -27,15 +29,19 @@ STEP = 8
 
 def probe(scene: Scene, device: str) -> Tuple[int, int]:
     """(contacts per world, constraints per world) that tracking in ``scene`` has room in. Deterministic."""
+    configurations = np.concatenate([poses(scene, PROBE_WORLDS), fist(scene)[None]])
+    n = len(configurations)
     with wp.ScopedDevice(device):
         model = put_model(scene, 1, device)
-        data = mjw.make_data(scene.model, PROBE_WORLDS, nconmax=PROBE_CONTACTS, njmax=PROBE_CONSTRAINTS)
-        wp.copy(data.qpos, wp.array(poses(scene, PROBE_WORLDS), dtype=float))
+        data = mjw.make_data(scene.model, n, nconmax=PROBE_CONTACTS, njmax=PROBE_CONSTRAINTS)
+        wp.copy(data.qpos, wp.array(configurations, dtype=float))
         mjw.fwd_position(model, data)
         pairs, contacts, constraints = int(data.ncollision.numpy()[0]), int(data.nacon.numpy()[0]), data.nefc.numpy()
         worlds = data.contact.worldid.numpy()[: min(contacts, data.naconmax)]
     most = int(np.bincount(worlds, minlength=1).max())
-    return _round_up(max(2.0 * max(pairs, contacts) / PROBE_WORLDS, most)), _round_up(1.5 * constraints.max())
+    # Where they touch most, joints are away from their limits; a hand that is driven against them has both.
+    limits = int(scene.model.jnt_limited.sum())
+    return _round_up(max(2.0 * max(pairs, contacts) / n, most)), _round_up(1.5 * constraints.max() + limits)
 
 
 def poses(scene: Scene, n: int, seed: int = 0) -> np.ndarray:
@@ -60,6 +66,12 @@ def poses(scene: Scene, n: int, seed: int = 0) -> np.ndarray:
         grasp = 0.5 * (data.site_xpos[tips].mean(axis=0) + data.xpos[palm]) + [0.0, 0.0, hand[2]] + rng.normal(0.0, 0.01, 3)
         rows.append(scene.qpos(hand, grasp, orientation))
     return np.array(rows)
+
+
+def fist(scene: Scene) -> np.ndarray:
+    """Configuration (nq,) of a hand in the air with its fingers closed as far as they go, the object away from it."""
+    hand = np.array(scene.hand.upper)
+    return scene.qpos(np.concatenate([[0.0, 0.0, PARKED_HAND_Z, 0.0, 0.0, 0.0], hand]), PARKED_OBJECT, (1.0, 0.0, 0.0, 0.0))
 
 
 def _round_up(count: float) -> int:

@@ -268,6 +268,20 @@ def test_a_scene_without_object_and_table_and_its_measured_room(installed):
 @slow
 @compiles
 @engine
+def test_the_measured_room_holds_a_hand_whose_joints_are_all_at_their_limits(installed):
+    """A row of constraints each, which nothing in a probe of contacts asks for."""
+    backend = make_mujoco_warp(HAND, UPRIGHT, n_worlds=2, table=False, device="cpu")
+    beyond = np.stack(HAND.limits()) + np.array([[-0.01], [0.01]])
+    backend.reset(beyond)
+    backend.step(beyond)
+    assert np.isfinite(backend.state().hand).all()
+    assert (backend._counts[2] >= 16).all(), "the fingers' rows at least"
+    backend.close()
+
+
+@slow
+@compiles
+@engine
 def test_the_deterministic_engine_moves_as_the_other(warp):
     backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device="cpu", deterministic=True, **ROOM)
     for each in (warp, backend):
