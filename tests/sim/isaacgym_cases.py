@@ -13,6 +13,7 @@ from dextrack.errors import InputError, RefusedError
 from dextrack.hands import hand_names, load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.sim import make_backend
+from dextrack.sim.conformance import CASES, run
 from dextrack.sim.isaacgym_backend import make_isaacgym
 from dextrack.sim.physics import Physics
 from dextrack.sim.scene import build_scene
@@ -263,6 +264,12 @@ def test_what_is_not_finite_is_reported_and_kept_from_the_engine():
     backend.step(targets)
     assert backend.bad_worlds().tolist() == [1]
     np.testing.assert_allclose(backend.state().hand, poses(2), atol=1e-6, err_msg="a joint keeps the target of the reset")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_passes_the_conformance_suite(case):
+    (result,) = run("isaacgym", LEAP, {"device": "cpu"}, [case])
+    assert result.ran and result.passed, result.figure
 
 
 def test_tensors_are_float32_of_the_device():
