@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from typing import Any, List, Optional
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dextrack import rotations_torch
+from dextrack.errors import SimulationError
 from dextrack.hands.spec import HandSpec
 from dextrack.objects.spec import ObjectSpec
 from dextrack.sim.backend import Floats
@@ -160,19 +162,34 @@ class IsaacGymWorlds(NumpyCalls):
         return self._bad.clone()
 
     def vary(self, friction_scale: Floats, mass_scale: Floats) -> None:
-        """See ``Backend.vary``; world by world through the host, so slow where there are thousands. Friction is halved at most."""
+        """See ``Backend.vary``; world by world through the host, so slow where there are thousands. Friction is halved at most.
+
+        Raises:
+            SimulationError: what is read back is not what was set. NVIDIA's texts differ on whether mass can be changed on the GPU once the simulation is
+                prepared (``docker/isaacgym/README.md``). That it reads back does not show that the solver uses it: the conformance case held_sphere does.
+        """
         if self._friction is None or self._mass is None:
             return
-        gym = self._scene.gym
-        for env, handle, friction, mass in zip(self._scene.envs, self._scene.object_handles, friction_scale, mass_scale):
-            shapes = gym.get_actor_rigid_shape_properties(env, handle)
-            for shape in shapes:
-                shape.friction = shape_friction(self._friction * float(friction), self._friction)
-            gym.set_actor_rigid_shape_properties(env, handle, shapes)
-            bodies = gym.get_actor_rigid_body_properties(env, handle)
-            bodies[0].mass = self._mass * float(mass)
-            # Recomputed from the shapes, as the file's inertia was: uniform density over the parts.
-            gym.set_actor_rigid_body_properties(env, handle, bodies, recomputeInertia=True)
+        for world, (friction, mass) in enumerate(zip(friction_scale, mass_scale)):
+            self._set_object(world, shape_friction(self._friction * float(friction), self._friction), self._mass * float(mass))
+
+    def _set_object(self, world: int, friction: float, mass: float) -> None:
+        """Give the object of a world its shapes' friction and its mass, kg, and look whether it has them."""
+        gym, env, handle = self._scene.gym, self._scene.envs[world], self._scene.object_handles[world]
+        shapes = gym.get_actor_rigid_shape_properties(env, handle)
+        for shape in shapes:
+            shape.friction = friction
+        gym.set_actor_rigid_shape_properties(env, handle, shapes)
+        bodies = gym.get_actor_rigid_body_properties(env, handle)
+        bodies[0].mass = mass
+        # Recomputed from the shapes, as the file's inertia was: uniform density over the parts.
+        gym.set_actor_rigid_body_properties(env, handle, bodies, recomputeInertia=True)
+        frictions = [shape.friction for shape in gym.get_actor_rigid_shape_properties(env, handle)]
+        read = (*frictions, gym.get_actor_rigid_body_properties(env, handle)[0].mass)
+        # The engine keeps single precision.
+        if not np.allclose(read, [*([friction] * len(frictions)), mass], rtol=1e-4, atol=1e-6):
+            what = "isaacgym: the object of world %d was given friction %.3f and mass %.4f kg, and has %.3f and %.4f kg."
+            raise SimulationError(what % (world, friction, mass, read[0], read[-1]), remedy="simulate on device=cpu, or leave friction and mass as they are.")
 
     def close(self) -> None:
         """See ``Backend.close``."""

@@ -9,7 +9,7 @@ import torch
 import trimesh
 
 from dextrack import rotations
-from dextrack.errors import InputError, RefusedError
+from dextrack.errors import InputError, RefusedError, SimulationError
 from dextrack.hands import hand_names, load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.sim import make_backend
@@ -246,6 +246,15 @@ def test_vary_scales_friction_and_mass():
     # Contacts of the stand-in's engine are soft: the first instants slow less than Coulomb's 9.81 m/s2.
     np.testing.assert_allclose(slowed / slowed[0], friction, rtol=0.15)
     np.testing.assert_allclose(slowed[0], 9.81 * 3 / 60, rtol=0.3)
+
+
+@pytest.mark.parametrize("deaf", ["set_actor_rigid_body_properties", "set_actor_rigid_shape_properties"])
+def test_friction_or_mass_that_the_engine_does_not_take_is_an_error(monkeypatch, deaf):
+    backend = make_isaacgym(LEAP, UPRIGHT, cube(), n_worlds=2)
+    monkeypatch.setattr(gymapi.Gym, deaf, lambda *args, **more: True)
+    backend.vary(np.ones(2), np.ones(2))
+    with pytest.raises(SimulationError, match="object of world 1 .*device=cpu"):
+        backend.vary(np.array([1.0, 0.8]), np.array([1.0, 1.5]))
 
 
 def test_what_is_not_finite_is_reported_and_kept_from_the_engine():
