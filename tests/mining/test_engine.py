@@ -29,6 +29,7 @@ from dextrack.sim.arrays import DeviceArrays, HostArrays
 from dextrack.sim.mujoco_rollouts import MujocoWorlds
 from dextrack.sim.scene import Scene, build_scene
 from tests import synthetic
+from tests.devices import DEVICES
 
 REFERENCE = Path(__file__).parent / "box_lift.npz"
 
@@ -93,14 +94,15 @@ def test_the_cost_of_states_is_the_same_on_a_device(reference: Reference, scene:
         qpos, sensors = ensemble.rollout(targets)
         qpos[1, 2, 5] = np.nan
         costs = []
-        for arrays in (HostArrays(), DeviceArrays("cpu")):
+        for arrays in (HostArrays(), *map(DeviceArrays, DEVICES)):
             cost = TrackingCost(scene, reference, baseline, distance, CostConfig(), arrays)
             each = cost(arrays.array(qpos), arrays.array(sensors), first)
             costs.append((arrays.host(each), arrays.host(cost.over_members(each))))
             assert costs[-1][0][1, 2] == 1e6
         assert np.isfinite(costs[0][0]).all() and np.ptp(costs[0][0][0]) > 0.01
-        for host, device in zip(*costs, strict=True):
-            np.testing.assert_allclose(device, host, rtol=1e-3, atol=2e-3)
+        for on_device in costs[1:]:
+            for host, device in zip(costs[0], on_device, strict=True):
+                np.testing.assert_allclose(device, host, rtol=1e-3, atol=2e-3)
 
 
 def test_a_stage_moves_the_knots_alike_on_host_and_device(reference: Reference, scene: Scene) -> None:
@@ -154,8 +156,9 @@ def test_mine_refuses_a_device_before_it_does_anything(options: list[str], why: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_task_is_mined_on_warp(reference: Reference) -> None:
-    """From auditions through a search to the verdict, on Warp's CPU device; on a GPU nothing but the device's name differs."""
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_task_is_mined_on_warp(reference: Reference, device: str) -> None:
+    """From auditions through a search to the verdict."""
     pytest.importorskip("mujoco_warp")
     obj = dataclasses.replace(synthetic.box(), friction=1.5)
     short = {k: getattr(reference, k)[:19] for k in ("hand", "object_position_w", "object_quaternion_w", "keypoints_w")}
@@ -163,7 +166,7 @@ def test_a_task_is_mined_on_warp(reference: Reference) -> None:
     task = dataclasses.replace(reference, **short, diagnosis=plan, provenance={**reference.provenance, "object": obj.digest})
     sampling = SamplingConfig(samples=2, iterations=1, horizon=12, good=1e-6)
     config = MineConfig(sampling=sampling, audition=AuditionConfig(grasps=1, squeezes=(0.0,), away=1e-6), tuning=TuningConfig(budget=0), grasps=1, threads=1)
-    found = mine(task, obj, config, 0, engine=Engine("mujoco_warp", "cpu"))
+    found = mine(task, obj, config, 0, engine=Engine("mujoco_warp", device))
     assert found.provenance["backend"] == "mujoco_warp"
     assert [a["by"] for a in found.provenance["attempts"]] == ["search"]
     assert np.isfinite(found.targets).all() and found.targets.shape == (18, 22)

@@ -24,6 +24,7 @@ from dextrack.tracking.config import TerminationConfig
 from dextrack.tracking.env import TrackingEnv
 from dextrack.tracking.task import TrackingTask
 from tests import synthetic
+from tests.devices import DEVICES
 from tests.tracking.on_device import HAND, WORLDS, OnTheDevice, StandIn, forbid_the_host, without_memory
 
 PPO = PPOConfig(hidden=(8,), horizon=12, minibatches=2, epochs=1, bootstrap=True)
@@ -109,9 +110,10 @@ def test_what_a_recorder_keeps_stays_on_the_device_until_it_is_asked_for(monkeyp
         recorder.recorded()  # no step since
 
 
-def test_a_checkpoint_goes_to_the_host_and_back(tmp_path):
-    """On the one device that is here; what it holds is of no device."""
-    trained, fresh = learner(), learner()
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_checkpoint_goes_to_the_host_and_back(tmp_path, device):
+    """What it holds is of no device."""
+    trained, fresh = learner(device), learner(device)
     trained.iterate(0)
     rl_checkpoint.save(tmp_path / "a.safetensors", trained.state(), {})
     state, _ = rl_checkpoint.load(tmp_path / "a.safetensors")
@@ -169,11 +171,12 @@ def test_the_command_refuses_a_gpu_that_is_not_there(lift, tmp_path, data_folder
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # Warp's CPU device takes seconds per engine, of which there are six here
-def test_a_training_in_mujoco_warps_worlds_is_mujocos_within_single_precision(lift, tmp_path):
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_training_in_mujoco_warps_worlds_is_mujocos_within_single_precision(lift, tmp_path, device):
     """The baseline alone goes the same way in both engines; training begins, is saved and goes on."""
     pytest.importorskip("mujoco_warp")
     tiny = RLConfig(worlds=2, budget=12, evaluate_every=1, phase=1, ppo=PPOConfig(hidden=(16,), horizon=6, minibatches=2, epochs=2), threads=1)
-    warp = dataclasses.replace(tiny, backend="mujoco_warp", device="cpu")
+    warp = dataclasses.replace(tiny, backend="mujoco_warp", device=device)
     made = track_by_rl(lift, synthetic.box(), None, warp, 3, checkpoint=tmp_path / "a.safetensors").provenance
     of_mujoco = track_by_rl(lift, synthetic.box(), None, dataclasses.replace(tiny, budget=0), 3).provenance
     assert made["zero"]["t_err_m"] == pytest.approx(of_mujoco["zero"]["t_err_m"], abs=1e-3)

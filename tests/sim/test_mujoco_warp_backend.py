@@ -1,4 +1,4 @@
-"""The MuJoCo Warp backend on Warp's CPU device: the same motion as the ``mujoco`` backend, and worlds that leave each other alone.
+"""The MuJoCo Warp backend on Warp's CPU device, and on a GPU where there is one: the motion of the ``mujoco`` backend, and worlds that leave each other alone.
 
 All that runs the engine is slow: it compiles its kernels for a minute the first time.
 """
@@ -18,6 +18,7 @@ from dextrack.sim.mujoco_backend import make_mujoco
 from dextrack.sim.mujoco_warp_backend import make_mujoco_warp
 from dextrack.sim.tensors import TensorBackend, on_tensors
 from tests import synthetic
+from tests.devices import DEVICES, rounding
 
 HAND = load_hand("leap_right")
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
@@ -35,9 +36,14 @@ def installed():
     pytest.importorskip("mujoco_warp")
 
 
+@pytest.fixture(scope="module", params=DEVICES)
+def device(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def warp(installed):
-    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device="cpu", **ROOM)
+def warp(installed, device):
+    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device=device, **ROOM)
     yield backend
     backend.close()
 
@@ -65,6 +71,12 @@ def assert_alike(a, b, tolerance: float, velocity_tolerance: float) -> None:
         x, y = getattr(a, field.name), getattr(b, field.name)
         assert x.shape == y.shape and x.dtype == y.dtype
         np.testing.assert_allclose(x, y, atol=velocity_tolerance if "velocity" in field.name else tolerance, err_msg=field.name)
+
+
+def step_and_look(backend, targets: np.ndarray) -> None:
+    """On the CPU a step looks for itself; on a GPU, where that would wait for it, the state does."""
+    backend.step(targets)
+    backend.state()
 
 
 def test_without_the_engine_the_error_says_what_to_install(monkeypatch):
@@ -122,11 +134,11 @@ def test_a_reset_is_a_fresh_start_and_no_other_world_notices(warp):
             states.append(np.concatenate([state.hand, state.hand_velocity, state.object_position_w, state.tips_w.reshape(WORLDS, -1)], axis=1))
         return states
 
-    whole, cut = run(None), run(4)
-    assert np.array_equal(whole, run(None)), "the same steps give the same numbers"
+    whole, cut, apart = run(None), run(4), rounding(warp.device)
+    np.testing.assert_allclose(whole, run(None), rtol=0.0, atol=apart, err_msg="the same steps give the same numbers")
     for n in range(8):
-        np.testing.assert_array_equal(whole[n][[0, 2]], cut[n][[0, 2]])
-    np.testing.assert_array_equal(cut[4][1], whole[0][1])
+        np.testing.assert_allclose(whole[n][[0, 2]], cut[n][[0, 2]], rtol=0.0, atol=apart)
+    np.testing.assert_allclose(cut[4][1], whole[0][1], rtol=0.0, atol=apart)
 
 
 @slow
@@ -191,8 +203,8 @@ def test_a_world_that_is_not_finite_is_reported_and_poisons_no_other(warp, what)
         assert warp.bad_worlds().tolist() == [1] and warp.bad_mask().tolist() == [False, True, False]
     state = warp.state()
     assert all(np.isfinite(value).all() for value in vars(state).values())
-    np.testing.assert_array_equal(state.hand[[0, 2]], clean[0][[0, 2]])
-    np.testing.assert_array_equal(state.object_position_w[[0, 2]], clean[1][[0, 2]])
+    np.testing.assert_allclose(state.hand[[0, 2]], clean[0][[0, 2]], rtol=0.0, atol=rounding(warp.device))
+    np.testing.assert_allclose(state.object_position_w[[0, 2]], clean[1][[0, 2]], rtol=0.0, atol=rounding(warp.device))
     warp.reset(hand[:1], standing()[:1], QUATERNIONS[:1], worlds=np.array([1]))
     assert len(warp.bad_worlds()) == 0
     warp.step(open_hand())
@@ -203,11 +215,11 @@ def test_a_world_that_is_not_finite_is_reported_and_poisons_no_other(warp, what)
 @compiles
 @engine
 @pytest.mark.parametrize(("short", "room"), [("contacts_per_world", 1), ("constraints_per_world", 3)])
-def test_running_out_of_room_is_an_error_that_says_what_to_raise(installed, short, room):
-    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=1, device="cpu", **{**ROOM, short: room})
+def test_running_out_of_room_is_an_error_that_says_what_to_raise(installed, device, short, room):
+    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=1, device=device, **{**ROOM, short: room})
     backend.reset(open_hand()[:1], standing()[:1], QUATERNIONS[:1])
     with pytest.raises(SimulationError, match="raise %s beyond" % short):
-        backend.step(open_hand()[:1])
+        step_and_look(backend, open_hand()[:1])
     with pytest.raises(SimulationError, match="dropped"):
         backend.state()
     backend.close()
@@ -216,8 +228,8 @@ def test_running_out_of_room_is_an_error_that_says_what_to_raise(installed, shor
 @slow
 @compiles
 @engine
-def test_running_out_of_room_is_over_when_all_worlds_are_reset(installed, monkeypatch):
-    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=2, device="cpu", **{**ROOM, "contacts_per_world": 2})
+def test_running_out_of_room_is_over_when_all_worlds_are_reset(installed, device, monkeypatch):
+    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=2, device=device, **{**ROOM, "contacts_per_world": 2})
     hand, quaternions = open_hand()[:2], QUATERNIONS[:2]
 
     def crowded() -> None:
@@ -229,7 +241,7 @@ def test_running_out_of_room_is_over_when_all_worlds_are_reset(installed, monkey
 
     crowded()
     with pytest.raises(SimulationError, match="raise contacts_per_world"):
-        backend.step(hand)
+        step_and_look(backend, hand)
     one = np.array([1])
     backend.reset(hand[:1], standing(z=2.0)[:1], quaternions[:1], worlds=one)
     with pytest.raises(SimulationError, match="dropped"):
@@ -253,13 +265,14 @@ def test_running_out_of_room_is_over_when_all_worlds_are_reset(installed, monkey
 @slow
 @compiles
 @engine
-def test_a_scene_without_object_and_table_and_its_measured_room(installed):
-    backend = make_mujoco_warp(HAND, UPRIGHT, n_worlds=2, table=False, device="cpu")
+def test_a_scene_without_object_and_table_and_its_measured_room(installed, device):
+    backend = make_mujoco_warp(HAND, UPRIGHT, n_worlds=2, table=False, device=device)
     hand = torch.as_tensor(open_hand()[:2])
     backend.reset_tensors(hand)
     backend.step_tensors(hand)
     state = backend.tensors()
-    torch.testing.assert_close(state.hand, hand.float(), atol=1e-5, rtol=0.0)
+    assert state.hand.device == torch.device(device)
+    torch.testing.assert_close(state.hand.cpu(), hand.float(), atol=1e-5, rtol=0.0)
     assert state.object_position_w.shape == state.object_quaternion_w.shape == state.object_angular_velocity_w.shape == (2, 0)
     assert state.tips_w.shape == (2, len(HAND.fingertips), 3)
     backend.close()
@@ -283,7 +296,7 @@ def test_the_measured_room_holds_a_hand_whose_joints_are_all_at_their_limits(ins
 @compiles
 @engine
 def test_the_deterministic_engine_moves_as_the_other(warp):
-    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device="cpu", deterministic=True, **ROOM)
+    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device=warp.device, deterministic=True, **ROOM)
     for each in (warp, backend):
         each.reset(open_hand(), standing(), QUATERNIONS)
         for _ in range(3):
@@ -295,8 +308,8 @@ def test_the_deterministic_engine_moves_as_the_other(warp):
 @slow
 @compiles
 @engine
-def test_the_measured_room_holds_a_hand_that_closes_on_the_object_over_the_table(installed):
-    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device="cpu")
+def test_the_measured_room_holds_a_hand_that_closes_on_the_object_over_the_table(installed, device):
+    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device=device)
     backend.reset(open_hand(z=0.12), standing(x=0.0), QUATERNIONS)
     curled = open_hand(z=0.07)
     curled[:, 6:] += 0.6 * (np.array(HAND.upper) - np.array(HAND.rest))
