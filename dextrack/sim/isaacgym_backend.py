@@ -1,7 +1,8 @@
-"""The Isaac Gym backend: the simulator that the paper trained in, for training worlds and as the shadow simulator.
+"""The Isaac Gym backend: the simulator that the paper trained in, as the shadow simulator, and for the worlds of environments and benchmarks.
 
-Isaac Gym (Preview 4) is NVIDIA's archive for Python 3.6 to 3.8, which a user supplies: ``docker/isaacgym`` holds it, and serves it to newer Pythons. It
-refuses to be imported after torch, so nothing here imports torch before it. Make one simulation in a process; the examples never make a second.
+Served, it is reached as ``remote``; the RL tracker does not train in it, for it needs its worlds twice. Isaac Gym (Preview 4) is NVIDIA's archive for
+Python 3.6 to 3.8, which a user supplies: ``docker/isaacgym`` holds it, and serves it to newer Pythons. It refuses to be imported after torch, so nothing here
+imports torch before it. Make one simulation in a process; the examples never make a second.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 The first demonstrations of the store whose whole verdict passed are replayed in one world, from the state that mining began with. `as mined` are the states in
 the store. Error growth is how far two backends have the object apart at a quarter, half, three quarters and the end; verdicts agree where both lift and hold,
 or both do not. Turns of a symmetric object count as they are. A backend is named as ``[LABEL=]NAME[:OPTION=VALUE,...]``; none named: all that are registered.
+Those that are registered and not named are in the tables too, with why they did not run: what keeps them from running here, or that nobody asked.
 
 Writes cross_backend.json and .md to FOLDER (default: tests/bench/results).
 """
@@ -104,13 +105,29 @@ def chosen(path: Path, count: int) -> list[Demonstration]:
     return list(itertools.islice((d for d in loaded if d.verdict["passed"]), count))
 
 
+def unasked(named: list[Named]) -> dict[str, str]:
+    """Why each registered backend that is not ``named`` does not run, by name: an attempt to make a hand of it tells."""
+    given = {word for backend in named for word in (backend.label, backend.name)}
+    reasons = {}
+    for backend in every():
+        if backend.name in given:
+            continue
+        try:
+            make_backend(backend.name, load_hand("leap_right"), np.array([1.0, 0.0, 0.0, 0.0]), None, n_worlds=1, table=False).close()
+            reasons[backend.name] = "it was not named."
+        except (DexTrackError, ImportError) as error:
+            reasons[backend.name] = str(error)
+    return reasons
+
+
 def compare(demonstrations: list[Demonstration], backends: list[Named], near: Path) -> list[dict[str, Any]]:
     """One row per demonstration, with every backend that ran, every pair of them, and why the others did not."""
+    others = unasked(backends)
     rows = []
     for demonstration in demonstrations:
         obj = find_object(demonstration.reference, near=near)
         tracks = {MINED: Track(demonstration.hand, demonstration.object_position_w, demonstration.object_quaternion_w)}
-        missing: dict[str, str] = {}
+        missing = dict(others)
         for backend in backends:
             try:
                 tracks[backend.label] = replayed(demonstration, obj, backend)

@@ -1,8 +1,10 @@
 """The sampling tracker on each engine that offers rollouts: demonstrations per minute, and simulated control steps per second.
 
-One task, the box that the tests lift, is searched with the same number of samples on MuJoCo's two cores and on MuJoCo Warp on each device: the same code, but
-where its arrays are. The search covers the steps of the stages that --stages says; demonstrations per minute are what that speed makes of the whole task, when
-all its stages are searched to the last iteration. A second search is timed, after one that compiles kernels, which it tells apart. Judging is not in it.
+It measures the last part of mining alone, the search over residuals: no retargeting, no auditions and tuning of grasps before it, which take longer where a
+grasp is hard to find, and no judging after it. One task, the box that the tests lift, is searched with the same number of samples on MuJoCo's two cores and on
+MuJoCo Warp on each device: the same code, but where its arrays are. The search covers the steps of the stages that --stages says; demonstrations per minute
+are what that speed makes of the whole task, when all its stages are searched to the last iteration. A second search is timed, after one that compiles kernels,
+which it tells apart. Few samples keep a GPU idle, and a loaded machine slows both; the file has samples and load.
 
     python tests/bench/sampling_backends.py [--samples 2048] [--stages 3] [--members 4] [--devices cuda:0] [--threads 2]
 

@@ -5,10 +5,11 @@ machine is busy for both. Raw is what the engine's makers would write: ``mujoco.
 environment adds residuals, sensing, reward, termination, resets and the observation; 0.9 of raw is aimed at. The first step counts from nothing: it makes the
 environment, compiles kernels that are not cached and resets. Memory is what the environment holds after it, of the process or of the GPU.
 
-    python tests/bench/throughput.py [--backends mujoco mujoco_warp isaacgym] [--worlds 256 1024 4096 16384] [--seconds 10] [--device cuda:0]
+    python tests/bench/throughput.py [--backends mujoco mujoco_warp] [--worlds 256 1024 4096 8192 16384] [--seconds 10] [--device cuda:0]
 
-A backend with options is named ``[LABEL=]NAME[:OPTION=VALUE,...]``. What did not run says why. Each row has a process of its own. Writes
-tests/bench/results/throughput.json and .png.
+A backend with options is named ``[LABEL=]NAME[:OPTION=VALUE,...]``. Isaac Gym has a Python of its own: serve it (docker/isaacgym/README.md), and name
+``isaacgym=remote:address=tcp://127.0.0.1:5755,deadline_s=10``, whose rows have the link in them. What did not run says why. Each row has a process of its
+own. Writes tests/bench/results/throughput.json and .png.
 """
 
 from __future__ import annotations
@@ -167,6 +168,8 @@ def why_not(backend: Named, device: str | None) -> str | None:
     """Why ``backend`` cannot run here at all, before trying."""
     if backend.name not in backend_names():
         return f"{backend.name} is not among the registered backends"
+    if backend.name == "isaacgym":
+        return "it has a Python of its own: serve it, and name isaacgym=remote:address=tcp://127.0.0.1:5755,deadline_s=10"
     if backend.name == "mujoco_warp" and device != "cpu" and not torch.cuda.is_available():
         return "no GPU (--device cpu runs it on Warp's CPU device, which is there for conformance)"
     return None
@@ -201,7 +204,7 @@ def main() -> None:
     """Run, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backends", type=Named.parse, nargs="+", default=[Named.parse(n) for n in ("mujoco", "mujoco_warp", "isaacgym")])
-    parser.add_argument("--worlds", type=int, nargs="+", default=[256, 1024, 4096, 16384], help="worlds of each run")
+    parser.add_argument("--worlds", type=int, nargs="+", default=[256, 1024, 4096, 8192, 16384], help="worlds of each run")
     parser.add_argument("--seconds", type=float, default=10.0, help="time taken of environment and raw engine each, per row")
     parser.add_argument("--device", default=None, help="where mujoco_warp runs: cuda:0 where there is one; cpu is for checking this script")
     parser.add_argument("--threads", type=int, default=0, help="threads of mujoco (0: all cores)")
