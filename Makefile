@@ -38,10 +38,11 @@ test: setup  ## run the tests; SLOW=1 runs the slow ones too
 track: setup  ## a real recording becomes a tracked trial: runs/latest/report.html
 	$(BIN)/dextrack demo $(ARGS)
 
-lint: setup  ## check style and types (layers, Python 3.8 chain and file sizes are tests of tests/house)
+lint: setup  ## check style, types and Dockerfiles (layers, Python 3.8 chain and file sizes are tests of tests/house)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/hadolint docker/*/Dockerfile
 
 bench: setup  ## run one of tests/bench: make bench NAME=throughput ARGS="--help"; without NAME, list them
 	@[ -n "$(NAME)" ] || { for file in $$(grep -l __main__ tests/bench/*.py); do echo "$$(basename $$file .py): $$(sed -n '1s/"""//gp' $$file)"; done; }
