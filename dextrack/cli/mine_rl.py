@@ -15,6 +15,7 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.files import require_writable, write_json
 from dextrack.mining.rl_config import RLConfig
+from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
 
@@ -74,7 +75,7 @@ def run(options: MineRL, console: Console) -> tuple[Demonstration, bool]:
     reference = Reference.load(options.reference)
     obj = find_object(reference, near=options.reference)
     baseline = find_baseline(options.baseline, options.parent, reference)
-    found = None if options.force else _stored(options, reference, baseline)
+    found = None if options.force else _stored(options, reference, obj, baseline)
     if found is not None:
         return found, False
     from dextrack.mining.rl_tracker import track_by_rl
@@ -113,7 +114,7 @@ def find_baseline(baseline: str, parent: str | None, reference: Reference) -> De
     return found
 
 
-def _stored(options: MineRL, reference: Reference, baseline: Demonstration | None) -> Demonstration | None:
+def _stored(options: MineRL, reference: Reference, obj: ObjectSpec, baseline: Demonstration | None) -> Demonstration | None:
     """The demonstration of the same inputs, if the store has it."""
     from dextrack.mining.rl_baseline import origin
     from dextrack.mining.rl_config import comparable
@@ -122,6 +123,6 @@ def _stored(options: MineRL, reference: Reference, baseline: Demonstration | Non
     if not options.out.is_file() or name not in store.names(options.out):
         return None
     found = store.load(options.out, name)
-    made_from = {"reference": reference.digest, "object": reference.provenance.get("object")}
+    made_from = {"reference": reference.digest, "object": obj.digest}
     wanted = {**made_from, "baseline": origin(reference, baseline), "config": comparable(options.rl), "seed": options.seed}
     return found if wanted == {k: found.provenance.get(k) for k in wanted} else None
