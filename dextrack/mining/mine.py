@@ -19,7 +19,7 @@ from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.engine import MUJOCO, Engine
 from dextrack.mining.ensemble import Member
 from dextrack.mining.hardening import Hardening, HardeningConfig
-from dextrack.mining.replays import EVALUATION_SEED, SELECTION_REPLAYS, SELECTION_SEED, perturbations, replay, survivals
+from dextrack.mining.replays import EVALUATION_SEED, SELECTION_SEED, replay, selection, survivals
 from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.mining.tuning import Tuning, TuningConfig
 from dextrack.objects.distance import signed_distance
@@ -233,8 +233,7 @@ class _Work:
 
     def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> Demonstration:
         """Judge an attempt in the worlds that are there to choose by, keep its record, and the demonstration if it is the best."""
-        members = perturbations(SELECTION_SEED, SELECTION_REPLAYS)
-        found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads, members)
+        found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads, selection())
         outcome = {"lifts_and_holds": found.verdict["lifts_and_holds"], "survived": found.verdict["robust"]["numbers"]["survived"]}
         self._attempts.append({**attempt, **outcome, "seconds": time.monotonic() - began})
         if self._best is None or _rank(found) > _rank(self._best):

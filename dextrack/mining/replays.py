@@ -1,7 +1,8 @@
 """Replays of mined targets: the nominal one that becomes the demonstration, and the perturbed ones that judge its robustness.
 
-Mass and friction are off by up to 20 %, the object's pose by 5 mm and 3 degrees. There are two fixed sets of such worlds: mining chooses among its attempts by
-one, and the verdict of what was chosen is asked for in the other, once, so that no demonstration is the best of several in the worlds that judge it.
+Mass and friction are off by up to 20 %, the object's pose by 5 mm and 3 degrees. The worlds of verdicts are fixed, and asked once, of what mining has chosen.
+It chooses by worlds of its own, in which the object is heavier and slides more easily than it should: what survives those is firm, and no demonstration is the
+best of several in the worlds that judge it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ SELECTION_SEED = 20261129
 """Seed of the perturbed replays by which mining chooses."""
 SELECTION_REPLAYS = 16
 """Perturbed replays of an attempt."""
+RANGE = 0.2
+"""Largest difference of mass and friction from the nominal ones, as a share of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +51,22 @@ class Replay:
     """(N + 1,): deepest hand-object penetration, m, as the engine's contacts measure it."""
 
 
-def perturbations(seed: int = EVALUATION_SEED, count: int = REPLAYS) -> tuple[Member, ...]:
-    """The worlds of the perturbed replays: of a verdict, unless ``seed`` and ``count`` say others."""
+def perturbations() -> tuple[Member, ...]:
+    """The worlds of a verdict's perturbed replays."""
+    return _drawn(EVALUATION_SEED, REPLAYS, (1.0 - RANGE, 1.0 + RANGE), (1.0 - RANGE, 1.0 + RANGE))
+
+
+def selection() -> tuple[Member, ...]:
+    """The worlds of the perturbed replays by which mining chooses among its attempts."""
+    return _drawn(SELECTION_SEED, SELECTION_REPLAYS, (1.0 - RANGE, 1.0), (1.0, 1.0 + RANGE))
+
+
+def _drawn(seed: int, count: int, friction: tuple[float, float], mass: tuple[float, float]) -> tuple[Member, ...]:
     rng = np.random.default_rng(seed)
     return tuple(
         Member(
-            friction_scale=float(rng.uniform(0.8, 1.2)),
-            mass_scale=float(rng.uniform(0.8, 1.2)),
+            friction_scale=float(rng.uniform(*friction)),
+            mass_scale=float(rng.uniform(*mass)),
             offset=(float(rng.normal() * 0.005), float(rng.normal() * 0.005)),
             yaw=float(rng.normal() * np.radians(3.0)),
         )

@@ -16,7 +16,7 @@ from dextrack.mining.baseline import make_baseline
 from dextrack.mining.ensemble import MEMBERS, NOMINAL, Ensemble, Member
 from dextrack.mining.hardening import HardeningConfig
 from dextrack.mining.mine import MineConfig, demonstrate, mine
-from dextrack.mining.replays import SELECTION_REPLAYS, SELECTION_SEED, perturbations, replay
+from dextrack.mining.replays import perturbations, replay, selection
 from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.mining.tuning import TuningConfig
 from dextrack.objects import signed_distance
@@ -85,6 +85,9 @@ def test_perturbations_are_fixed_and_within_their_ranges() -> None:
     assert drawn == perturbations() and len(drawn) == 8
     assert all(0.8 <= m.friction_scale <= 1.2 and 0.8 <= m.mass_scale <= 1.2 for m in drawn)
     assert 0.002 < np.std([m.offset for m in drawn]) < 0.009
+    chosen = selection()
+    assert chosen == selection() and len(chosen) == 16
+    assert all(0.8 <= m.friction_scale <= 1.0 <= m.mass_scale <= 1.2 for m in chosen)
 
 
 def test_the_wrong_object_is_refused(reference: Reference) -> None:
@@ -227,7 +230,7 @@ def test_the_worlds_that_choose_are_not_those_that_judge(reference: Reference, m
     obj = dataclasses.replace(synthetic.box(), friction=1.5)
     reference = dataclasses.replace(reference, provenance={**reference.provenance, "object": obj.digest})
     found = mine(reference, obj, MineConfig(threads=1))
-    chosen = perturbations(SELECTION_SEED, SELECTION_REPLAYS)
+    chosen = selection()
     assert not set(chosen) & set(perturbations()) and len(chosen) == 16
     assert asked == [chosen] * (len(asked) - 1) + [None]
     assert found.verdict["robust"]["numbers"]["replays"] == 8
