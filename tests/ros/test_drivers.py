@@ -13,7 +13,7 @@ import pytest
 import rclpy
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
-from dextrack_deploy.drivers.protocols import ArmReading, HandReading
+from dextrack_deploy.drivers.protocols import ArmReading, HandReading, OverloadError
 from dextrack_deploy.status import Reaction, State, Status
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -62,6 +62,8 @@ class Hand(Device):
     """Of 16 joints."""
 
     def read(self) -> HandReading:
+        if "read" in self.refused:
+            raise OverloadError("hand: motor 5: overheating.", remedy="let it cool.")
         return HandReading(time.time_ns(), self.joints)
 
 
@@ -190,6 +192,22 @@ def test_strength_that_a_hand_did_not_get_is_not_given_later_unasked(hand_node: 
     # Nothing is known of its power now: whatever comes next is told.
     tell(node, State.FAULT, Reaction.DROP_TORQUE)
     assert powers(device) == ["full", "soft", "off"]
+
+
+def test_an_overloaded_motor_is_told_to_the_supervisor_and_the_whole_hand_lets_go(hand_node: tuple[Any, Hand]) -> None:
+    from dextrack_deploy import health
+
+    node, device = hand_node
+    device.refused = {"read"}
+    with pytest.raises(OverloadError):
+        node._tick()
+    assert "overheating" in health.measured("hand_driver", node._health[1])["overload"]
+    # What the supervisor makes of that reaches the motors though their readings fail.
+    node._hear_status(String(data=Status(State.FAULT, Reaction.DROP_TORQUE, "a test").encode()))
+    assert powers(device) == ["full", "off"]
+    device.refused = set()
+    node._tick()
+    assert health.measured("hand_driver", node._health[1])["overload"] == ""
 
 
 def test_nothing_is_written_to_an_arm_that_was_stopped_until_a_motion_begins_where_it_is(arm_node: tuple[Any, Arm]) -> None:

@@ -10,7 +10,7 @@ from dextrack_deploy import health
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.continuity import Continuity
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
-from dextrack_deploy.drivers.protocols import HandDriver
+from dextrack_deploy.drivers.protocols import HandDriver, OverloadError
 from dextrack_deploy.drivers.registry import open_hand
 from dextrack_deploy.hand_command import ahead
 from dextrack_deploy.status import Reaction, State, Status
@@ -137,7 +137,12 @@ class HandDriverNode(CellNode):
         if not self.status().may_move and self._guard.report().state in (GuardState.ENGAGING, GuardState.TRACKING):
             self._guard.hold()
         report = self._guard.tick()
-        r = self._driver.read()
+        try:
+            r = self._driver.read()
+        except OverloadError as error:
+            # Beside the error, which alone would stop the arm and leave the other motors at what they are doing.
+            self.health(report.state.value, **health.of_overload(str(error)))
+            raise
         self._stamps.append(r.stamp)
         rate = 1e9 * (len(self._stamps) - 1) / max(self._stamps[-1] - self._stamps[0], 1)
         done = {"rate_hz": round(rate, 1), "clamped": list(report.clamped), "slowed": list(report.slowed), "refused": report.refused, "holds": report.holds}
