@@ -60,6 +60,8 @@ class WatchLimits:
     """The operator counts as gone when nothing was heard for longer: a terminal on a busy machine is slower than a node."""
     estop: bool = False
     """Whether the cell has an emergency stop that is read: then its silence counts as pressed."""
+    estop_where: str = ""
+    """Where it is listened for, in words; an emergency stop that was never heard is most often published somewhere else."""
     estop_s: float = HEARTBEAT_DEADLINE
     """An emergency stop not heard for longer is silent, s."""
     overruns: int = 6
@@ -103,15 +105,15 @@ class WatchLimits:
                 raise InputError(f"watch limits: the {what}'s lower and upper limits are not finite and in order.", remedy="correct the cell configuration.")
 
     @staticmethod
-    def of_cell(cell: CellConfig, arm: ArmSpec, hand: HandSpec, nodes: tuple[str, ...]) -> WatchLimits:
-        """The limits of ``cell`` with its ``arm`` and ``hand``, watching the heartbeats of ``nodes``."""
+    def of_cell(cell: CellConfig, arm: ArmSpec, hand: HandSpec, nodes: tuple[str, ...], estop_where: str = "") -> WatchLimits:
+        """The limits of ``cell`` with its ``arm`` and ``hand``, watching the heartbeats of ``nodes``; ``estop_where`` is for a person to read."""
         lower, upper = hand.limits()
         velocity = np.concatenate([np.full(3, _WRIST_MPS), np.full(3, _WRIST_RADPS), hand.velocity])
         workspace = cell.workspace
         return WatchLimits(
             arm.lower, arm.upper, arm.velocity, lower, upper, velocity,
             workspace_lower_w=np.array(workspace.lower_w), workspace_upper_w=np.array(workspace.upper_w), nodes=nodes, estop=cell.safety.estop == "topic",
-            current_a=CURRENT_PART * current_limits(hand),
+            current_a=CURRENT_PART * current_limits(hand), estop_where=estop_where,
         )  # fmt: skip
 
     @property
@@ -343,7 +345,7 @@ def _people(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
     if m.estop:
         yield Reason(Fault.ESTOP, "it is pressed")
     elif limits.estop and ESTOP not in m.stamps:
-        yield Reason(Fault.ESTOP, "this cell has one, and it was never heard")
+        yield Reason(Fault.ESTOP, " ".join(filter(None, ("this cell has one, and it was never heard", limits.estop_where))))
     elif limits.estop and now - m.stamps[ESTOP] > limits.estop_s:
         yield Reason(Fault.ESTOP, f"it was last heard {now - m.stamps[ESTOP]:.2f} s ago (limit {limits.estop_s:.2f} s)")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
+from dextrack_deploy.cell.config import Safety
 from dextrack_deploy.drivers.leap_registers import settings
 from dextrack_deploy.faults import Fault
 from dextrack_deploy.status import Reaction, State, Status
@@ -50,6 +53,15 @@ def test_a_stopped_cell_is_told_a_stronger_reaction_never_a_weaker_one() -> None
     assert s.status.reaction is Reaction.DROP_TORQUE
     s.observe(good(1.6, **VIOLATIONS[Fault.DRIVER]), 1.6)
     assert s.status.reaction is Reaction.DROP_TORQUE
+
+
+def test_an_emergency_stop_that_was_never_heard_is_looked_for_where_it_is_listened_for() -> None:
+    cell = dataclasses.replace(load_cell("twin"), safety=Safety("topic"))
+    hand, arm = load_hand(cell.hand.model), load_arm(cell.arm.model)
+    found = WatchLimits.of_cell(cell, arm, hand, (), "on the topic estop of ROS domain 42")
+    silent = good(0.0, stamps={k: v for k, v in good(0.0).stamps.items() if k != "estop"})
+    reasons = Watcher(found, hand.joint_names, arm.joint_names).reasons(silent, 0.0, State.IDLE)
+    assert [str(r) for r in reasons] == ["emergency stop: this cell has one, and it was never heard on the topic estop of ROS domain 42"]
 
 
 def test_a_motor_at_the_limit_that_its_cell_sets_is_noticed_and_a_firm_grasp_is_not() -> None:

@@ -189,6 +189,12 @@ class Drivers:
         """Whether anything of the cell is the twin's."""
         return TWIN in (self.arm, self.hand, self.object_pose)
 
+    @property
+    def hardware(self) -> tuple[str, ...]:
+        """Devices that are really there: neither the twin's own nor behind its bus peers."""
+        devices = ("arm", "hand", "object_pose")
+        return tuple(d for d in devices if getattr(self, d) != TWIN and getattr(self, f"{d}_address") != PEER)
+
 
 @dataclasses.dataclass(frozen=True)
 class Safety:

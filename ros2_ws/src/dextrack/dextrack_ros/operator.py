@@ -124,9 +124,10 @@ class Operator:
             RefusedError: it still has something after ``_READY_S``.
         """
         if not self.lifecycle.spin_until(lambda: self._against() == [], _READY_S):
-            against, state = self._against(), self._state()
+            against, status = self._against(), self.status
             if against is None:
-                against = [f"the supervisor says nothing of an approach; it is in {state.value}" if state else "the supervisor says nothing"]
+                # Not in IDLE: an emergency stop that is not heard is a fault from the first moment.
+                against = [f"the cell is in {status.state.value}: {status.reason}" if status else "the supervisor says nothing"]
             raise RefusedError("; ".join(against), remedy="repair that, and start again.")
         self._say("every sensor is fresh, and preflight passes")
 
@@ -283,6 +284,7 @@ def main() -> int:
     parser.add_argument("--trial", type=Path, required=True, help="folder of a prepared trial")
     folder = TrialFolder(parser.parse_args(arguments).trial)
     trial = load_prepared(folder)
+    print(f"the object begins at {trial.where}", flush=True)
     dds.keep_on_loopback()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     with Interruption() as interruption, interruption.deferred():
