@@ -95,7 +95,7 @@ def test_every_attempt_begins_where_the_operator_was_told(tmp_path: Path, monkey
     told, commands = [], []
 
     class Ended:
-        def __init__(self, command: list[str]) -> None:
+        def __init__(self, command: list[str], **_: object) -> None:
             commands.append(command[command.index("track") + 1 :])
 
         def wait(self) -> int:

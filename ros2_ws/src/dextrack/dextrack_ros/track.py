@@ -143,14 +143,14 @@ def _conduct(prepared: PreparedTrial, processes: Processes, say: Say, interrupti
     def look() -> None:
         interruption.check()
         watch.look()
-        for service in keys.pressed():
-            operator.ask(service)
+        for what in keys.pressed():
+            operator.press(what)
 
     operator = Operator(prepared.nodes, say, look)
     if keys.enabled:
         say(Keys.HELP)
     try:
-        return watch.explain(operator.conduct(prepared.seconds, prepared.dry_run))
+        return watch.explain(operator.conduct(prepared.seconds, prepared.dry_run, attended=keys.enabled))
     except KeyboardInterrupt:
         say("interrupted: holding, and ending the nodes")
         with uninterruptible():

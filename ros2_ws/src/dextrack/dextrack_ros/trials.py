@@ -177,7 +177,8 @@ def _attempt(options: Run, task: str, number: int) -> Attempt | None:
     arguments = ["--demonstration", str(options.demonstrations), "--name", task, "--cell", options.cell, "--out", str(folder)]
     arguments += ["--seed", str(number), "--placement-seed", str(PLACEMENT_SEED), "--speed", str(options.speed)]
     arguments += [] if options.domain is None else ["--domain", str(options.domain)]
-    process = subprocess.Popen([sys.executable, "-m", "dextrack", "track", *arguments])
+    # Without a terminal of its own, a trial that is stopped ends: a rehearsal that nobody watches goes on with the next.
+    process = subprocess.Popen([sys.executable, "-m", "dextrack", "track", *arguments], stdin=subprocess.DEVNULL if options.yes else None)
     while True:
         try:
             code = process.wait()
