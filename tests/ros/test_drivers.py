@@ -105,7 +105,7 @@ def hand_node(started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> t
     from dextrack_ros import hand_driver
 
     device = Hand(np.array(HAND.rest))
-    monkeypatch.setattr(hand_driver, "open_hand", lambda *_: device)
+    monkeypatch.setattr(hand_driver, "open_hand", lambda *_, **__: device)
     return started(hand_driver.HandDriverNode), device
 
 
@@ -208,6 +208,29 @@ def test_an_overloaded_motor_is_told_to_the_supervisor_and_the_whole_hand_lets_g
     device.refused = set()
     node._tick()
     assert health.measured("hand_driver", node._health[1])["overload"] == ""
+
+
+def test_a_dry_run_tells_the_devices_nothing(started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from dextrack_ros import arm_driver, hand_driver
+
+    placed, _ = handmade.write_trial(tmp_path)
+    asked: list[dict[str, Any]] = []
+    for module, make, opener, device in (
+        (hand_driver, "HandDriverNode", "open_hand", Hand(np.array(HAND.rest))),
+        (arm_driver, "ArmDriverNode", "open_arm", Arm(np.array(CELL.arm.home))),
+    ):
+
+        def connect(*_: Any, device: Device = device, **how: Any) -> Device:
+            asked.append(how)
+            return device
+
+        monkeypatch.setattr(module, opener, connect)
+        node = started(getattr(module, make), placed=str(placed), dry_run=True)
+        for state, reaction in ((State.IDLE, Reaction.HOLD), (State.FAULT, Reaction.DROP_TORQUE), (State.HOLD, Reaction.HOLD)):
+            tell(node, state, reaction)
+        accepted, why = node._recover()
+        assert device.told == [] and not accepted and "dry run" in why
+    assert asked[0] == {"engage": False}
 
 
 def test_nothing_is_written_to_an_arm_that_was_stopped_until_a_motion_begins_where_it_is(arm_node: tuple[Any, Arm]) -> None:

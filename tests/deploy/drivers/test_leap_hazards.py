@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from dextrack_deploy.drivers.leap import LeapHand
 from dextrack_deploy.drivers.protocols import OverloadError
+from dextrack_deploy.drivers.registry import open_hand
 from dextrack_deploy.twin.dynamixel.faults import Fault, LowVoltage, Overheating, Overload, Stalled
 from dextrack_deploy.twin.dynamixel.process import PeerProcess
 
 from dextrack.errors import DriverError, InputError
+from tests.deploy.drivers.conftest import REST
 from tests.deploy.drivers.test_leap import register
 
 
@@ -34,6 +36,20 @@ def test_a_motor_that_is_warm_or_blocked_says_so_without_an_error(peer: PeerProc
     while (reading := hand.read()).temperature is None or reading.temperature[5] < 68.0:
         assert time.monotonic() < deadline
     assert reading.current is not None and reading.current[6] == pytest.approx(0.5) and reading.current[7] < 0.4
+
+
+def test_a_hand_that_is_only_looked_at_gets_no_torque_and_shows_its_true_zero(peer: PeerProcess) -> None:
+    looking = open_hand("leap", peer.pty, {"3": 0.05}, engage=False)
+    try:
+        reading = looking.read()
+        np.testing.assert_allclose(reading.position, REST - 0.05 * (np.arange(16) == 3), atol=0.01)
+        looking.write(REST + 0.1, 0)
+        assert register(peer.client, "torque_enable") == [0] * 16
+        looking.set_power("full")
+        assert register(peer.client, "torque_enable") == [1] * 16
+        np.testing.assert_allclose(looking.read().position, reading.position, atol=0.01)
+    finally:
+        looking.close()
 
 
 def test_a_hot_motor_comes_back_only_on_the_operator_s_word(peer: PeerProcess, hand: LeapHand) -> None:

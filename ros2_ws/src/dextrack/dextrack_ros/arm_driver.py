@@ -107,8 +107,8 @@ class ArmDriverNode(CellNode):
 
     def _recover(self) -> tuple[bool, str]:
         """On the operator's word: clear the arm's error, and begin where it is."""
-        if self._driver is None or not self.active or self.status().may_move:
-            return False, "recover is not possible while the cell moves or the driver is not active"
+        if self._driver is None or not self.active or self.status().may_move or self.value("dry_run"):
+            return False, "recover is not possible while the cell moves, in a dry run, or where the driver is not active"
         self._driver.recover()
         self._running = False
         self._engage()

@@ -52,15 +52,18 @@ class HandDriverNode(CellNode):
         cell = load_cell(self.value("cell"))
         self._hand = load_hand(cell.hand.model)
         self._continuity = Continuity(self._hand.finger_joints, self._hand.velocity, CONTROL_PERIOD)
-        self._driver = open_hand(cell.drivers.hand, self.value("address"))
+        # Without torque: that comes with the operator's word, which is to activate.
+        self._driver = open_hand(cell.drivers.hand, self.value("address"), cell.hand.zeros, engage=False)
         self._lag = cell.hand.lag_s
 
     def activate(self) -> None:
         """Begin to read; nothing is sent before the first target."""
         assert self._driver is not None
-        # To become active is the operator's word: motors that were left alone for a while hold where they are. A dry run leaves the fingers limp.
-        self._power = self._wanted = "off" if self.value("dry_run") else "full"
-        self._driver.set_power(self._power)
+        self._power = self._wanted = "full"
+        # To become active is the operator's word: motors that were left alone for a while hold where they are. A dry run leaves them as they are:
+        # limp ones limp, and what is held in hand.
+        if not self.value("dry_run"):
+            self._driver.set_power(self._power)
         self._engage()
         self.every(CONTROL_PERIOD, self._tick, _READING)
 
@@ -96,8 +99,8 @@ class HandDriverNode(CellNode):
 
     def _recover(self) -> tuple[bool, str]:
         """On the operator's word: restart motors with an error, and hold the hand where it is."""
-        if self._driver is None or not self.active or self.status().may_move:
-            return False, "recover is not possible while the cell moves or the driver is not active"
+        if self._driver is None or not self.active or self.status().may_move or self.value("dry_run"):
+            return False, "recover is not possible while the cell moves, in a dry run, or where the driver is not active"
         self._driver.recover()
         self._power = self._wanted = "full"
         self._engage()
