@@ -178,7 +178,7 @@ SERVICES = (
     Service("supervisor/retreat", "std_srvs/srv/Trigger", "Open the hand, raise it, and go home slowly."),
     Service("supervisor/reset", "std_srvs/srv/Trigger", "Acknowledge a fault whose cause is gone."),
     Service("arm/recover", "std_srvs/srv/Trigger", "Clear the arm's error; the supervisor's reset comes after it."),
-    Service("hand/recover", "std_srvs/srv/Trigger", "Restart motors with an error, and hold the hand where it is; the supervisor's reset comes after it."),
+    Service("hand/recover", "std_srvs/srv/Trigger", "Restart motors with an error, as strong as the supervisor lets them be; its reset comes after it."),
 )
 
 _OPERATOR_SERVICES = tuple(s.name for s in SERVICES if s.name.startswith("supervisor/"))

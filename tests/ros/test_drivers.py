@@ -33,7 +33,7 @@ class Device:
     def __init__(self, joints: np.ndarray) -> None:
         self.joints = joints
         self.told: list[str] = []
-        """Every order, in turn: ``write``, ``stop``, ``recover`` or a power."""
+        """Every order, in turn: ``write``, ``stop``, ``recover`` (of a hand, with its power) or a power."""
         self.refused: set[str] = set()
         """Orders that fail."""
 
@@ -51,8 +51,8 @@ class Device:
     def stop(self) -> None:
         self._take("stop")
 
-    def recover(self) -> None:
-        self._take("recover")
+    def recover(self, power: str = "") -> None:
+        self._take(f"recover {power}".strip())
 
     def close(self) -> None:
         pass
@@ -192,6 +192,17 @@ def test_strength_that_a_hand_did_not_get_is_not_given_later_unasked(hand_node: 
     # Nothing is known of its power now: whatever comes next is told.
     tell(node, State.FAULT, Reaction.DROP_TORQUE)
     assert powers(device) == ["full", "soft", "off"]
+
+
+def test_what_the_supervisor_took_from_a_hand_is_given_back_by_its_reset_and_not_by_recovering(hand_node: tuple[Any, Hand]) -> None:
+    node, device = hand_node
+    tell(node, State.FAULT, Reaction.DROP_TORQUE)
+    assert node._recover()[0]
+    # The cause lasts, and the reset is refused: nothing is heard.
+    node._tick()
+    assert device.told == ["full", "off", "recover off"]
+    tell(node, State.HOLD)
+    assert device.told == ["full", "off", "recover off", "full"]
 
 
 def test_an_overloaded_motor_is_told_to_the_supervisor_and_the_whole_hand_lets_go(hand_node: tuple[Any, Hand]) -> None:

@@ -193,10 +193,11 @@ class LeapHand:
         configure(self._bus)
         self._count_turns()
 
-    def recover(self) -> None:
-        """Reboot the motors that have an error, and hold the hand with full power where it is; on the operator's word.
+    def recover(self, power: str = "full") -> None:
+        """Reboot the motors that have an error, and give the hand ``power`` where it is; on the operator's word.
 
         Raises:
+            InputError: another power than those of ``set_power``.
             DriverError: a motor does not answer, or its error is still there.
         """
         wrong = tuple(motor for motor, identity in find_motors(self._bus).items() if identity.alert)
@@ -205,7 +206,7 @@ class LeapHand:
         else:
             # One that was reset by a supply that failed has lost its settings, and says nothing of it.
             configure(self._bus)
-        self._engage("full")
+        self.set_power(power)
 
     def close(self) -> None:
         """Disconnect; the motors hold their last target. Closing twice is allowed."""

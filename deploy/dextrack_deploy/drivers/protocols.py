@@ -82,8 +82,8 @@ class HandDriver(Protocol):
         """Make the motors ``full``, ``soft`` (lower gains and current limit) or ``off`` (no torque)."""
         ...
 
-    def recover(self) -> None:
-        """Restart motors with an error, on the operator's word and never otherwise, and hold the hand with full power where it is."""
+    def recover(self, power: str = "full") -> None:
+        """Restart motors with an error, on the operator's word and never otherwise, and give the hand ``power`` where it is."""
         ...
 
     def close(self) -> None:

@@ -37,9 +37,9 @@ class TwinHand:
         """Make the motors ``full``, ``soft`` or ``off``."""
         self._link.call("hand.power", power=power)
 
-    def recover(self) -> None:
-        """Give the motors full power; the twin's have no errors."""
-        self.set_power("full")
+    def recover(self, power: str = "full") -> None:
+        """Give the motors ``power``; the twin's have no errors."""
+        self.set_power(power)
 
     def close(self) -> None:
         """Disconnect; the motors keep their last target."""

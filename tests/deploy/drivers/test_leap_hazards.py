@@ -71,6 +71,15 @@ def test_a_hot_motor_comes_back_only_on_the_operator_s_word(peer: PeerProcess, h
         hand.reboot((16,))
 
 
+def test_a_hand_is_recovered_without_torque_where_it_is_to_have_none(peer: PeerProcess, hand: LeapHand) -> None:
+    peer.client.begin(Overload(5))
+    hand.set_power("off")
+    peer.client.clear()
+    hand.recover("off")
+    hand.read()
+    assert register(peer.client, "torque_enable") == [0] * 16 and register(peer.client, "hardware_error_status") == [0] * 16
+
+
 def test_a_hardware_error_is_named_at_the_start(peer: PeerProcess) -> None:
     peer.client.begin(Overload(11))
     with pytest.raises(DriverError, match=r"motor 11 \(joint 11\): overload"):

@@ -98,16 +98,16 @@ class HandDriverNode(CellNode):
             self._engage()
 
     def _recover(self) -> tuple[bool, str]:
-        """On the operator's word: restart motors with an error, and hold the hand where it is."""
+        """On the operator's word: restart motors with an error. What the supervisor took from the hand it gives back, with its reset."""
         if self._driver is None or not self.active or self.status().may_move or self.value("dry_run"):
             return False, "recover is not possible while the cell moves, in a dry run, or where the driver is not active"
-        self._driver.recover()
-        self._power = self._wanted = "full"
+        self._driver.recover(self._wanted)
+        self._power = self._wanted
         self._engage()
         # Of a motion that has ended: no other message would mend them.
         for what in (_POWERING, f"hearing {_FOLLOWED}", f"hearing {_MOTION}"):
             self.mend(what)
-        return True, "the hand holds where it is; the supervisor's reset comes next"
+        return True, f"the hand has {self._power} power where it is; the supervisor's reset comes next"
 
     def _engage(self) -> None:
         """Make a guard that starts from the measured position."""
