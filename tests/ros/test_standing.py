@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import handmade
 import pytest
 from dextrack_deploy.trial import read_events
+from dextrack_deploy.twin.wire import PEERS_FILE
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+
+import fault_wire  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -71,14 +78,14 @@ class Terminal:
 
 
 @pytest.fixture
-def sit_down(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
+def sit_down(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     """Starts the hand-made trial in a terminal."""
     placed, thing = handmade.write_trial(tmp_path / "given", 6.0)
     opened: list[Terminal] = []
 
-    def start() -> Terminal:
+    def start(*more: str) -> Terminal:
         folder = tmp_path / "trial"
-        arguments = ["--demonstration", str(placed), "--object", str(thing), "--out", str(folder), "--domain", environment["ROS_DOMAIN_ID"]]
+        arguments = ["--demonstration", str(placed), "--object", str(thing), "--out", str(folder), "--domain", environment["ROS_DOMAIN_ID"], *more]
         opened.append(Terminal(arguments, environment, folder))
         return opened[-1]
 
@@ -114,3 +121,20 @@ def test_a_held_cell_is_left_where_it_stands(key: str, sit_down: Callable[[], Te
     # The trial was over: leaving is no interruption of it.
     assert terminal.end() == 1
     assert terminal.states()[-2:] == ["HOLD", "UNCONFIGURED"]
+
+
+@pytest.mark.timeout(240)
+def test_an_arm_that_stopped_by_a_reflex_is_recovered_reset_and_taken_home(sit_down: Callable[..., Terminal], tmp_path: Path) -> None:
+    """Behind its wire: the error that the driver had of it, and of targets that it refused then, is gone with the recovery."""
+    terminal = sit_down("--cell", str(fault_wire.write_cell("arm", tmp_path)), "--speed", "0.5")
+    terminal.wait_for("RUN")
+    time.sleep(1.0)
+    arm = json.loads((terminal.folder / PEERS_FILE).read_text())["arm"]
+    fault_wire.ask(types.SimpleNamespace(peer=lambda _: arm), "reflex", name="joint_reflex")
+    terminal.wait_for("FAULT")
+    time.sleep(1.0)
+    terminal.press("c")
+    terminal.wait_for("HOLD")
+    terminal.press("t")
+    assert terminal.end() == 1, terminal.said
+    assert terminal.states()[-6:] == ["RUN", "FAULT", "HOLD", "RETREAT", "IDLE", "UNCONFIGURED"]
