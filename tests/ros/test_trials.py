@@ -67,7 +67,8 @@ def test_a_real_arm_is_never_moved_without_asking(tmp_path: Path) -> None:
     trials._require_somebody(dataclasses.replace(run, cell="twin_wire"))
 
 
-def test_an_attempt_that_was_made_is_kept_though_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("nothing", [KeyboardInterrupt, EOFError])
+def test_an_attempt_that_was_made_is_kept_though_nobody_answers(nothing: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dextrack_ros import trials
 
     asked: list[str] = []
@@ -75,7 +76,7 @@ def test_an_attempt_that_was_made_is_kept_though_nobody_answers(tmp_path: Path, 
     def answer(_: object, question: str) -> str:
         asked.append(question)
         if len(asked) == 2:
-            raise KeyboardInterrupt
+            raise nothing
         return ""
 
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)

@@ -157,13 +157,21 @@ def _place(options: Run, task: str) -> str:
 
 def _ready(console: Console, task: str, where: str) -> bool:
     """Wait until the operator has put the object in place; False where they want to stop."""
-    return console.input(f"Lay the object of {escape(task)} where the trial begins: {escape(where)}. Enter: go; q: stop here. ").strip().lower() != "q"
+    return _ask(console, f"Lay the object of {escape(task)} where the trial begins: {escape(where)}. Enter: go; q: stop here. ").lower() != "q"
+
+
+def _ask(console: Console, question: str) -> str:
+    """The answer to ``question``. The end of the input is none: it stops the session as Ctrl-C does."""
+    try:
+        return console.input(question).strip()
+    except EOFError:
+        raise KeyboardInterrupt from None
 
 
 def _seen(console: Console, row: Attempt) -> Attempt:
     """What the operator saw, beside what was found."""
     while True:
-        answer = console.input("Enter: agreed; 0 to 3: the level that you saw, and a note if you like: ").strip()
+        answer = _ask(console, "Enter: agreed; 0 to 3: the level that you saw, and a note if you like: ")
         level, _, note = answer.partition(" ")
         if answer == "" or level in ("0", "1", "2", "3"):
             return dataclasses.replace(row, operator_level=int(level) if answer else None, note=note.strip())
