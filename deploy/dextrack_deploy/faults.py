@@ -21,6 +21,7 @@ class Fault(enum.Enum):
     WORKSPACE = "workspace"
     CURRENT = "motor current"
     TEMPERATURE = "motor temperature"
+    OVERLOAD = "motor overload"
     VOLTAGE = "motor voltage"
     OBJECT_LOST = "object lost"
     OBJECT_JUMP = "object jump"
@@ -63,6 +64,7 @@ RESPONSES: dict[Fault, Response] = {
     Fault.CURRENT: Response(Reaction.SOFTEN, False, MOVING | {State.HOLD}),
     Fault.NOT_FINITE: Response(Reaction.STOP_ARM, True, _CONFIGURED),
     Fault.TEMPERATURE: Response(Reaction.DROP_TORQUE, True, _CONFIGURED),
+    Fault.OVERLOAD: Response(Reaction.DROP_TORQUE, True, _CONFIGURED),
     Fault.DRIVER: Response(Reaction.STOP_ARM, True, _CONFIGURED),
     Fault.ESTOP: Response(Reaction.STOP_ARM, True, _CONFIGURED),
 }

@@ -22,8 +22,6 @@ ENABLE, ESTOP = "operator/enable", "estop"
 """Topics that come from outside the graph: from whoever conducts the trial, and from the cell's emergency stop where it has one."""
 FOLLOWED = "shadow/joint_states"
 """Topic that the cell follows in RUN."""
-COMMAND_DEADLINE = 0.1
-"""A driver that has got no command for this long holds the last safe target by itself. Seconds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +134,7 @@ LAUNCH_ARGUMENTS = (
     LaunchArgument("backend", "", "What is behind the shadow simulator: mujoco, isaacgym, mujoco_warp or remote; empty: as the parameter file says."),
     LaunchArgument("backend_address", "", "Of a remote backend: where `dextrack sim serve` listens."),
     LaunchArgument("record", "true", "Record the trial log (MCAP) in the trial folder.", ("true", "false")),
-    LaunchArgument("dry_run", "false", "Do everything except move: drivers read, and write nothing.", ("true", "false")),
+    LaunchArgument("dry_run", "false", "Do everything except move: drivers send no target, and the hand gets no torque.", ("true", "false")),
 )
 
 COMMON_PARAMETERS = (
@@ -180,7 +178,7 @@ SERVICES = (
     Service("supervisor/retreat", "std_srvs/srv/Trigger", "Open the hand, raise it, and go home slowly."),
     Service("supervisor/reset", "std_srvs/srv/Trigger", "Acknowledge a fault whose cause is gone."),
     Service("arm/recover", "std_srvs/srv/Trigger", "Clear the arm's error; the supervisor's reset comes after it."),
-    Service("hand/recover", "std_srvs/srv/Trigger", "Restart motors with an error, and hold the hand where it is; the supervisor's reset comes after it."),
+    Service("hand/recover", "std_srvs/srv/Trigger", "Restart motors with an error, as strong as the supervisor lets them be; its reset comes after it."),
 )
 
 _OPERATOR_SERVICES = tuple(s.name for s in SERVICES if s.name.startswith("supervisor/"))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dextrack import rotations
-from dextrack.errors import InputError, RefusedError
+from dextrack.errors import InputError
 from dextrack.hands.spec import HandSpec
 from dextrack.references.reference import Reference
 from dextrack_deploy.arm.spec import ArmSpec
@@ -39,17 +39,6 @@ class Check:
 def refusals(checks: Sequence[Check]) -> list[str]:
     """Reasons against moving: what ``Supervisor.request`` takes."""
     return [str(c) for c in checks if not c.ok]
-
-
-def refuse(checks: Sequence[Check]) -> None:
-    """Raise when a check is not ok.
-
-    Raises:
-        RefusedError: with every failed check's reason and remedy.
-    """
-    failed = [c for c in checks if not c.ok]
-    if failed:
-        raise RefusedError("preflight: " + " ".join(c.what for c in failed), remedy=" ".join(dict.fromkeys(c.remedy for c in failed)))
 
 
 def check_sensors(stamps_ns: Mapping[str, int], now_ns: int, ages_s: Mapping[str, float]) -> list[Check]:
@@ -183,26 +172,6 @@ class TrialPreflight:
             never = Check("start", False, "the hand's state was never heard.", "check the node velocity.")
             checks += [never] if m.theta is None else check_start(hand.joint_names, m.theta, reference.hand[0])
         return checks
-
-
-def check_calibrations(required: Mapping[str, float | None], present: Mapping[str, float]) -> list[Check]:
-    """Whether every required calibration is there and younger than its hardware.
-
-    Args:
-        required: calibration name -> time (s, Unix) at which its hardware last changed, or None where that is not known.
-        present: calibration name -> time at which it was made.
-    """
-    checks = []
-    for name, changed in required.items():
-        made = present.get(name)
-        what = f"calibration {name} is present."
-        ok = made is not None and (changed is None or made >= changed)
-        if made is None:
-            what = f"calibration {name} is missing."
-        elif not ok:
-            what = f"calibration {name} is older than the hardware that it describes."
-        checks.append(Check(f"calibration {name}", ok, what, f"run `dextrack calibrate {name}`."))
-    return checks
 
 
 def free_mb(folder: Path) -> float:

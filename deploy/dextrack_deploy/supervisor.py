@@ -11,7 +11,7 @@ Rules
 5. A fault leads where ``faults.RESPONSES`` says: from a state that moves to HOLD, or from any configured state to FAULT. The strongest reaction wins,
    and a stopped cell may be told a stronger one, never a weaker one.
 6. Nothing leaves HOLD or FAULT without the operator's request. FAULT is left through RESET, which is refused while the cause lasts and leads to
-   HOLD, not to IDLE: after a fault the arm may be anywhere.
+   HOLD, not to IDLE: after a fault the arm may be anywhere. Shutting down leaves the reaction as it is: a hand that lost its torque stays without.
 7. A supervisor that could not watch for a while holds: a motion that nobody watched is not continued.
 8. A run may be paused and go on, and play slower than its reference, never faster. A paused run is a run: it is watched as one, the same loop holds
    what is in the hand, and it goes on at the operator's request only.
@@ -163,10 +163,14 @@ class Supervisor:
             against = list(refusals) + self._against(before if event is Event.RESET else after, now)
             if against:
                 return Decision(False, before, f"{event.value} is refused: " + "; ".join(against))
-        # After a stop, the reaction is never weaker than the one that the cell was told.
-        reaction = max(Reaction.STOP_ARM, self._status.reaction) if event is Event.ESTOP else Reaction.HOLD
-        self._enter(after, reaction, _explain(event), now)
+        self._enter(after, self._reaction(event), _explain(event), now)
         return Decision(True, after, self._status.reason)
+
+    def _reaction(self, event: Event) -> Reaction:
+        """What the drivers do after ``event``. A stop is never weaker than the one before; nor does shutting down give a hand back what it was told to lose."""
+        if event is Event.ESTOP:
+            return max(Reaction.STOP_ARM, self._status.reaction)
+        return self._status.reaction if event is Event.CLEANUP else Reaction.HOLD
 
     def _stay(self, event: Event, now: float) -> Decision:
         """Accept an ``event`` that leaves the state as it is: a stop of what is still already."""

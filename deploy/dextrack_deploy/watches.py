@@ -13,6 +13,7 @@ from dextrack.hands.spec import HandSpec
 from dextrack.rotations import angle, from_hinges
 from dextrack_deploy.arm.spec import ArmSpec
 from dextrack_deploy.cell import CellConfig
+from dextrack_deploy.drivers.leap_registers import current_limits
 from dextrack_deploy.faults import ERROR_OF, GOES_HOME, Fault, Reason
 from dextrack_deploy.graph import ENABLE, ESTOP, FOLLOWED, HEARTBEAT_DEADLINE
 from dextrack_deploy.status import State
@@ -22,6 +23,9 @@ Floats = NDArray[np.float64]
 
 _WRIST_MPS, _WRIST_RADPS = 2.0, 8.0
 """Limits of the wrist: above what an FR3 flange does (1.7 m/s), far below what a wrong sample makes."""
+
+CURRENT_PART = 0.95
+"""A motor that draws this part of the current that it may is at its limit: readings come short of it by a few counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,8 @@ class WatchLimits:
     """The operator counts as gone when nothing was heard for longer: a terminal on a busy machine is slower than a node."""
     estop: bool = False
     """Whether the cell has an emergency stop that is read: then its silence counts as pressed."""
+    estop_where: str = ""
+    """Where it is listened for, in words; an emergency stop that was never heard is most often published somewhere else."""
     estop_s: float = HEARTBEAT_DEADLINE
     """An emergency stop not heard for longer is silent, s."""
     overruns: int = 6
@@ -74,9 +80,10 @@ class WatchLimits:
     velocity_factor: float = 1.5
     """Finite differences of noisy readings exceed the true velocity; they may exceed the limit by this factor."""
     velocity_for_s: float = 0.1
-    current_a: float = 0.55
-    """Current of a motor."""
-    current_for_s: float = 1.0
+    current_a: Floats | float = 0.475
+    """Current of a motor, or (16,) of each; ``CURRENT_PART`` of what it may draw."""
+    current_for_s: float = 30.0
+    """A firm grasp draws all that a motor may, for 9 s in the longest trial of the twin: what does so for much longer is blocked."""
     voltage_v: tuple[float, float] = (4.0, 6.0)
     """A LEAP's motors are made for 3.7 to 6.0 V; below 4 V they lose torque, and reset soon."""
     voltage_for_s: float = 0.5
@@ -98,14 +105,15 @@ class WatchLimits:
                 raise InputError(f"watch limits: the {what}'s lower and upper limits are not finite and in order.", remedy="correct the cell configuration.")
 
     @staticmethod
-    def of_cell(cell: CellConfig, arm: ArmSpec, hand: HandSpec, nodes: tuple[str, ...]) -> WatchLimits:
-        """The limits of ``cell`` with its ``arm`` and ``hand``, watching the heartbeats of ``nodes``."""
+    def of_cell(cell: CellConfig, arm: ArmSpec, hand: HandSpec, nodes: tuple[str, ...], estop_where: str = "") -> WatchLimits:
+        """The limits of ``cell`` with its ``arm`` and ``hand``, watching the heartbeats of ``nodes``; ``estop_where`` is for a person to read."""
         lower, upper = hand.limits()
         velocity = np.concatenate([np.full(3, _WRIST_MPS), np.full(3, _WRIST_RADPS), hand.velocity])
         workspace = cell.workspace
         return WatchLimits(
             arm.lower, arm.upper, arm.velocity, lower, upper, velocity,
             workspace_lower_w=np.array(workspace.lower_w), workspace_upper_w=np.array(workspace.upper_w), nodes=nodes, estop=cell.safety.estop == "topic",
+            current_a=CURRENT_PART * current_limits(hand), estop_where=estop_where,
         )  # fmt: skip
 
     @property
@@ -143,6 +151,8 @@ class Measurements:
     """(16,) motor temperatures, degrees Celsius; None also where the hand does not measure them."""
     voltage: Floats | None = None
     """(16,) supply voltages at the motors, V; likewise."""
+    overload: str = ""
+    """What the hand says of motors that ended their own torque because of heat or load; empty: there are none."""
     estop: bool | None = None
     """Whether the emergency stop is pressed."""
     overruns: int = 0
@@ -297,9 +307,11 @@ def _limits(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
 def _motors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
     limits = w.limits
     if m.current is not None:
-        worst = int(np.argmax(np.abs(m.current)))
-        if w.lasts("current", bool(np.abs(m.current[worst]) > limits.current_a), now, limits.current_for_s):
-            yield Reason(Fault.CURRENT, f"motor {w.joint_names[6 + worst]} draws {abs(m.current[worst]):.2f} A for {limits.current_for_s:.1f} s")
+        for i, (current, limit) in enumerate(zip(np.abs(m.current), np.broadcast_to(limits.current_a, m.current.shape), strict=True)):
+            if w.lasts(f"current {i}", bool(current > limit), now, limits.current_for_s):
+                yield Reason(Fault.CURRENT, f"motor {w.joint_names[6 + i]} draws {current:.2f} A for {limits.current_for_s:.0f} s (limit {limit:.2f} A)")
+    if m.overload:
+        yield Reason(Fault.OVERLOAD, m.overload)
     if m.voltage is not None:
         least, most = limits.voltage_v
         worst = int(np.argmax(np.maximum(least - m.voltage, m.voltage - most)))
@@ -333,7 +345,7 @@ def _people(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
     if m.estop:
         yield Reason(Fault.ESTOP, "it is pressed")
     elif limits.estop and ESTOP not in m.stamps:
-        yield Reason(Fault.ESTOP, "this cell has one, and it was never heard")
+        yield Reason(Fault.ESTOP, " ".join(filter(None, ("this cell has one, and it was never heard", limits.estop_where))))
     elif limits.estop and now - m.stamps[ESTOP] > limits.estop_s:
         yield Reason(Fault.ESTOP, f"it was last heard {now - m.stamps[ESTOP]:.2f} s ago (limit {limits.estop_s:.2f} s)")
 

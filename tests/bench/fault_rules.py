@@ -17,7 +17,8 @@ Rules
 5. Not astray. Targets follow the path that was planned, at whatever time, within ``ASTRAY_RAD``. Where a fault leads them off it, the cell stands at most
    ``ASTRAY_S`` after the first target astray (the supervisor's 0.5 s for a tracking error, and the braking), and until it reacts none is further off
    than ``FAR_RAD``: what the supervisor allows a joint as its tracking error, and more than that is an arm that swings where nobody sent it.
-6. The joints obey. From ``SETTLING_S`` after the cell stands, the twin's own joints stay where they are, within ``AT_REST_RAD``.
+6. A stop is a stop. After the arm was told its own stop, nothing is written to it: a target would call it back from where it came to rest.
+7. The joints obey. From ``SETTLING_S`` after the cell stands, the twin's own joints stay where they are, within ``AT_REST_RAD``.
 """
 
 from __future__ import annotations
@@ -102,11 +103,13 @@ def judge(seen: Observation, known: dict[str, Device], may_go_on: str = "", limp
     astray = _astray(written, known, seen, min(stood_ns, stop[0]) if stop else stood_ns)
     late = [] if stop is None else moves[moves > stop[0] + BRAKING_S / _NS]
     resumed = _resumed(moves[moves > seen.injected_ns], seen)
+    written_after = int((seen.commands.arm.at_ns > seen.commands.arm_stops_ns[0]).sum()) if seen.commands.arm_stops_ns else 0
     restless = _restless(seen, known, stood_ns, limp) if stands and not len(resumed) else {}
     problems = [
         *([] if stands or may_go_on else ["the run went on"]),
         *([] if share <= STEP_PERIODS else [f"{of} stepped {step:.4f} rad, {share:.1f} times its velocity limit x period"]),
         *([f"targets still changed {(late[-1] - stop[0]) * _NS:.2f} s after {stop[1].state.value}"] if stop and len(late) else []),
+        *([f"{written_after} targets were written to the arm after its stop"] if written_after else []),
         *([f"it stood, and moved again {(resumed[0] - seen.injected_ns) * _NS:.2f} s after the fault began"] if len(resumed) else []),
         *_led_astray(astray, stood_ns, stands),
         *(f"the {name} moved by {moved:.3f} rad after it stood" for name, moved in restless.items() if moved > AT_REST_RAD[name]),

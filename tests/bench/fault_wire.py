@@ -20,7 +20,7 @@ from pathlib import Path
 import dextrack_assets
 import yaml
 from dextrack_deploy.cell.config import PEER, TWIN
-from dextrack_deploy.twin.dynamixel.faults import BadChecksum, BrownOut, Fault, LostBytes, LowVoltage, Misread, Overheating, Overload, Silent
+from dextrack_deploy.twin.dynamixel.faults import BadChecksum, BrownOut, Fault, LostBytes, LowVoltage, Misread, Overheating, Overload, Silent, Stalled
 from dextrack_deploy.twin.dynamixel.process import PeerClient
 from fault_injection import Cell, Injection, kill_process, repeated, stop_process
 from fault_trial import CellFailed, End, RunningCell
@@ -191,6 +191,8 @@ def motor_bus() -> list[Cell]:
         ("jumping", "positions by 1500 counts", befall(Misread(MOTOR, times=ALWAYS)), "", ()),
         ("jumping", "positions by a turn", befall(Misread(MOTOR, counts=-4096, times=ALWAYS)), "", ()),
         ("out of range", "80 degrees", befall(Overheating(MOTOR)), "", (MOTOR,)),
+        ("out of range", "68 degrees, no hardware error", befall(Overheating(MOTOR, celsius=68.0)), "", ()),
+        ("out of range", "stalled at its current limit", befall(Stalled(MOTOR)), "a firm grasp draws as much for seconds; the watch waits longer", ()),
         ("out of range", "overload", befall(Overload(MOTOR)), "", (MOTOR,)),
         ("out of range", "3.2 V", befall(LowVoltage(MOTOR)), "", ()),
         ("process killed", "a motor's: brown-out", befall(BrownOut((MOTOR,))), "", (MOTOR,)),

@@ -25,7 +25,7 @@ def test_temperatures_arrive_as_measurements() -> None:
 def test_a_hand_without_thermometers_says_not_measured() -> None:
     values = health.of_hand(HandReading(1, np.zeros(16)))
     assert values == {"motor_temperature_c": "not measured", "motor_voltage_v": "not measured"}
-    assert health.measured("hand_driver", carried(values)) == {"temperature": None, "voltage": None}
+    assert health.measured("hand_driver", carried(values)) == {"temperature": None, "voltage": None, "overload": ""}
 
 
 def test_voltages_arrive_as_measurements() -> None:
@@ -35,9 +35,13 @@ def test_voltages_arrive_as_measurements() -> None:
 
 
 def test_a_heartbeat_without_the_value_measures_nothing() -> None:
-    assert health.measured("hand_driver", {"lifecycle": "inactive"}) == {"temperature": None, "voltage": None}
+    assert health.measured("hand_driver", {"lifecycle": "inactive"}) == {"temperature": None, "voltage": None, "overload": ""}
     assert health.measured("recorder", {}) == {"disk_free_mb": None}
     assert health.measured("velocity", {"disk_free_mb": "1.0"}) == {}
+
+
+def test_an_overload_arrives_in_words() -> None:
+    assert health.measured("hand_driver", carried(health.of_overload("motor 5: overheating")))["overload"] == "motor 5: overheating"
 
 
 def test_the_disk_arrives_in_mb() -> None:

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 
+from dextrack.errors import InputError
+
 SPACE = "{http://www.eprosima.com}"
 
 
@@ -49,6 +51,17 @@ def test_a_node_has_sockets_on_loopback_only(start: Callable[..., subprocess.Pop
     assert {c.laddr.ip for c in found} == {"127.0.0.1"}
     maps = [m.path for m in psutil.Process(process.pid).memory_maps()]
     assert not [m for m in maps if m.startswith("/dev/shm/fast")]
+
+
+def test_a_domain_that_the_user_set_is_kept() -> None:
+    """An emergency stop is published in it: in a domain of our own choice nobody would hear it."""
+    from dextrack_ros import dds
+
+    assert dds.chosen_domain(None, {"ROS_DOMAIN_ID": "42"}) == 42 and dds.chosen_domain(7, {"ROS_DOMAIN_ID": "42"}) == 7
+    assert dds.chosen_domain(0, {}) == 0 and dds.chosen_domain(None, {}) in range(1, 101)
+    for wrong in ("lab", "233", "-1"):
+        with pytest.raises(InputError, match="not a number from 0 to 232"):
+            dds.chosen_domain(None, {"ROS_DOMAIN_ID": wrong})
 
 
 def test_a_domain_is_taken_once_somebody_listens_there() -> None:

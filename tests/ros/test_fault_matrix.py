@@ -88,6 +88,15 @@ def test_each_rule_finds_what_breaks_it(path: Any, hold_at: float | None, joints
     assert not row["safe"] and problem in " ".join(row["problems"])
 
 
+def test_an_arm_that_was_stopped_is_told_nothing_more() -> None:
+    seen = observed(until(1.3), hold_at=1.2)
+    arm = seen.commands.arm
+    stopped = dataclasses.replace(seen.commands, arm_stops_ns=(int(arm.at_ns[-4]),))
+    assert "3 targets were written to the arm after its stop" in fault_rules.judge(dataclasses.replace(seen, commands=stopped), KNOWN)["problems"]
+    last = dataclasses.replace(seen.commands, arm_stops_ns=(int(arm.at_ns[-1]),))
+    assert fault_rules.judge(dataclasses.replace(seen, commands=last), KNOWN)["safe"]
+
+
 def test_a_late_stream_is_on_its_path() -> None:
     late = observed(lambda s: SPEED * (s if s < 1.0 else max(1.0, s - 0.4)))
     assert fault_rules.judge(late, KNOWN, "it is a test")["safe"]

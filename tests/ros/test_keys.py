@@ -16,7 +16,7 @@ keys = Keys()
 print("enabled", keys.enabled, flush=True)
 end = time.monotonic() + 20.0
 asked = []
-while keys.enabled and len(asked) < 4 and time.monotonic() < end:
+while keys.enabled and len(asked) < 7 and time.monotonic() < end:
     asked += keys.pressed()
     time.sleep(0.01)
 keys.close()
@@ -35,7 +35,7 @@ def test_keys_ask_without_return_and_the_terminal_is_given_back() -> None:
         deadline = time.monotonic() + 30.0
         while b"enabled True" not in said and time.monotonic() < deadline:
             said += os.read(terminal, 1000)
-        for key in (b"p", b"xr\n", b"HE"):
+        for key in (b"p", b"xr\n", b"HE", b"tcq"):
             os.write(terminal, key)
             time.sleep(0.05)
         while b"asked" not in said and time.monotonic() < deadline:
@@ -44,7 +44,7 @@ def test_keys_ask_without_return_and_the_terminal_is_given_back() -> None:
     finally:
         os.waitpid(child, 0)
         os.close(terminal)
-    assert b"asked pause resume hold estop" in said
+    assert b"asked pause resume hold estop retreat recover quit" in said
     assert after == before
 
 

@@ -20,6 +20,7 @@ from dextrack_deploy import graph
 from dextrack_deploy.mcap_reader import McapReader
 from dextrack_deploy.trial import read_events
 from dextrack_deploy.trial_log import read_trial
+from dextrack_deploy.twin.commands import COMMANDS_FILE, read_commands
 from lifecycle_msgs.msg import Transition
 from std_srvs.srv import Trigger
 from test_node import Remote
@@ -244,6 +245,8 @@ def test_an_emergency_stop_ends_in_fault(track: Callable[..., Trial], observer: 
     assert _ask(observer, spin, "estop")
     code, _, report = trial.end()
     assert code == 1 and report["outcome"]["ended"] == "fault" and "emergency stop" in report["outcome"]["reason"]
+    commands = read_commands(trial.folder / COMMANDS_FILE)
+    assert commands.arm_stops_ns and commands.arm.at_ns[-1] <= commands.arm_stops_ns[0], "the arm's own stop is the last that it is told"
     data = read_trial(trial.folder)
     late = data.arm.position[data.arm.stamp_ns > data.arm.stamp_ns[-1] - 100_000_000]
     assert float(abs(late - late[0]).max()) < 2e-3

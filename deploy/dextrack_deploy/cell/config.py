@@ -6,7 +6,7 @@ World frame: right-handed, z up, origin on the table top. Quaternions are wxyz. 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ ARMS = ("fr3", "panda")
 """Arms that DexTrack has a model of."""
 HANDS = ("leap_right",)
 """Hands that a cell can carry."""
+FARTHEST_ZERO = 0.35
+"""Zero error of a finger joint, rad, above which its horn is mounted wrongly."""
 TWIN, PEER = "twin", "peer"
 """Name of the twin's drivers; and the address of a device that speaks the real wire protocol and moves the twin."""
 
@@ -101,11 +103,16 @@ class HandMount:
     their velocity. 0 is the paper's loop, which takes the hand to reach a command at once; kv / kp of the motors is what they really take."""
     motors: str = ""
     """What `dextrack calibrate motors` wrote of this hand, beside the cell's file or by its whole path: ``lag_s`` is then the measured one."""
+    zeros: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Joint name -> angle, rad, that the joint shows when it truly is at zero; joints left out show 0. A twin has none."""
 
     def __post_init__(self) -> None:
         """Refuse an unknown hand or a mount that is no rigid transform of plausible size."""
         if not 0.0 <= self.lag_s <= 0.3:
             raise _refuse("hand.lag_s", "is not between 0 and 0.3 s", "give seconds; 0.05 is a LEAP at the gains of the paper.")
+        for name, zero in self.zeros.items():
+            if not abs(zero) <= FARTHEST_ZERO:
+                raise _refuse(f"hand.zeros.{name}", f"is {zero}", f"give at most {FARTHEST_ZERO} rad either way; mount a horn that is farther off again.")
         _check_choice("hand.model", self.model, HANDS)
         _check_numbers("hand.position_f", self.position_f, 3)
         _check_unit("hand.quaternion_f", self.quaternion_f)
@@ -188,6 +195,12 @@ class Drivers:
     def twin(self) -> bool:
         """Whether anything of the cell is the twin's."""
         return TWIN in (self.arm, self.hand, self.object_pose)
+
+    @property
+    def hardware(self) -> tuple[str, ...]:
+        """Devices that are really there: neither the twin's own nor behind its bus peers."""
+        devices = ("arm", "hand", "object_pose")
+        return tuple(d for d in devices if getattr(self, d) != TWIN and getattr(self, f"{d}_address") != PEER)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -37,9 +38,22 @@ def load_cell(name_or_path: str | Path) -> CellConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: this is not YAML ({error}).", remedy="compare it with the cell `twin`.") from None
     try:
-        return _measured(_build(CellConfig, value, ""), path.parent)
+        return _measured(_zeroed(_build(CellConfig, value, "")), path.parent)
     except InputError as error:
         raise InputError(f"{path}: {error.what}", remedy=error.remedy) from None
+
+
+def _zeroed(cell: CellConfig) -> CellConfig:
+    """``cell``, where every zero of its hand is one of a joint that it has."""
+    if cell.hand.zeros:
+        # As below: the hand's model takes long to import.
+        from dextrack.hands import load_hand
+
+        joints = load_hand(cell.hand.model).finger_joints
+        strange = [name for name in cell.hand.zeros if name not in joints]
+        if strange:
+            raise InputError(f"field hand.zeros names joint {strange[0]}, which {cell.hand.model} has not.", remedy=f"use: {', '.join(joints)}.")
+    return cell
 
 
 def _measured(cell: CellConfig, folder: Path) -> CellConfig:
@@ -50,10 +64,13 @@ def _measured(cell: CellConfig, folder: Path) -> CellConfig:
         raise InputError("field hand.lag_s is given beside hand.motors.", remedy="leave lag_s out, which the measured motors say; or leave motors out.")
     # The hand's model takes long to import, and a cell without measured motors does not need it.
     from dextrack.hands import load_hand
-    from dextrack_deploy.cell.motors import load_motors, require_joints
+    from dextrack_deploy.cell.motors import hand_digest, load_motors, require_joints
 
-    motors = load_motors(folder / cell.hand.motors)
-    require_joints(motors, load_hand(cell.hand.model))
+    hand, motors = load_hand(cell.hand.model), load_motors(folder / cell.hand.motors)
+    require_joints(motors, hand)
+    if motors.digest and motors.digest != hand_digest(hand):
+        what = f"field hand.motors: {cell.hand.motors} was measured with another model of {hand.name} than this version has."
+        raise InputError(what, remedy="measure the hand again (`dextrack calibrate motors`).")
     return dataclasses.replace(cell, hand=dataclasses.replace(cell.hand, lag_s=motors.lag_s))
 
 
@@ -66,7 +83,7 @@ def _build(kind: type[T], value: Any, where: str) -> T:
     unknown = [str(k) for k in value if k not in fields]
     if unknown:
         raise InputError(f"field {where}{unknown[0]} is not known.", remedy=f"use only: {', '.join(fields)}.")
-    missing = [n for n, f in fields.items() if n not in value and f.default is dataclasses.MISSING]
+    missing = [n for n, f in fields.items() if n not in value and f.default is f.default_factory is dataclasses.MISSING]
     if missing:
         raise InputError(f"field {where}{missing[0]} is missing.", remedy="compare the file with the cell `twin`.")
     return kind(**{n: _convert(hints[n], v, f"{where}{n}") for n, v in value.items()})
@@ -80,6 +97,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise InputError(f"field {where} is not a list.", remedy=f"give {len(get_args(kind))} numbers in brackets.")
         return tuple(_number(v, where) for v in value)
+    if get_origin(kind) is Mapping:
+        if not isinstance(value, dict):
+            raise InputError(f"field {where} is no mapping of names to numbers.", remedy='write, for example, {"3": 0.035}.')
+        return {str(k): _number(v, f"{where}.{k}") for k, v in value.items()}
     if kind is float:
         return _number(value, where)
     if not isinstance(value, str):

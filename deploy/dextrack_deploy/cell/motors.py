@@ -1,7 +1,7 @@
 """Motors: what `dextrack calibrate motors` measured of a hand's motors, as validated data, and how a HandSpec takes it over.
 
 The file is JSON: ``hand``, ``digest`` of the hand's model and figures, ``joints`` (name -> the fields of MotorValues, and what the fit says of
-itself), and ``provenance``. A reader needs ``hand`` and ``joints`` alone.
+itself), and ``provenance``. A reader needs ``hand`` and ``joints`` alone; a cell compares the ``digest`` where there is one.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Motors:
     """Name of the hand."""
     joints: Mapping[str, MotorValues]
     """Joint name -> what drives it; joints left out were not measured."""
+    digest: str = ""
+    """``hand_digest`` of the hand whose masses, inertias and limits the fit took as given; empty: not known."""
 
     @property
     def lag_s(self) -> float:
@@ -95,7 +97,7 @@ def load_motors(path: Path) -> Motors:
         given = json.loads(Path(path).read_text(encoding="utf-8"))
         names = [f.name for f in dataclasses.fields(MotorValues)]
         joints = {str(joint): MotorValues(**{n: values[n] for n in names if n in values}) for joint, values in given["joints"].items()}
-        hand = str(given["hand"])
+        hand, digest = str(given["hand"]), str(given.get("digest", ""))
     except InputError as error:
         raise InputError(f"{path}: {error.what}", remedy=error.remedy) from None
     except OSError as error:
@@ -104,7 +106,7 @@ def load_motors(path: Path) -> Motors:
         raise InputError(f"{path}: these are no measured motors ({error}).", remedy=_REMEDY) from None
     if not joints:
         raise InputError(f"{path}: field joints is empty.", remedy=_REMEDY)
-    return Motors(hand, joints)
+    return Motors(hand, joints, digest)
 
 
 def hand_digest(hand: HandSpec) -> str:

@@ -24,15 +24,15 @@ _STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level
 class Doctor:
     """Check this machine against a cell: it reads, and changes nothing.
 
-    The exit code is 0 without a problem, 1 with one. Not while a trial runs: --arm pings the arm.
+    The exit code is 0 without a problem, 1 with one. Not while a trial runs: it pings the arm where it knows its address.
     """
 
     cell: str = "twin"
     """Name of a cell configuration, or a path to one; only what it needs can be a problem."""
     arm: Annotated[str | None, tyro.conf.arg(metavar="HOST")] = None
-    """Address of the arm (the LAN port of Control); given, the arm is looked for whatever the cell."""
+    """Address of the arm (the LAN port of Control), by default the cell's; given, the arm is looked for whatever the cell."""
     port: Annotated[str | None, tyro.conf.arg(metavar="DEV")] = None
-    """Serial port of the hand, as /dev/ttyUSB0 or a link in /dev/serial/by-id; by default every U2D2 or other FTDI adapter."""
+    """Serial port of the hand, as /dev/ttyUSB0 or a link in /dev/serial/by-id; by default the cell's, or every U2D2 or other FTDI adapter."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the findings to this file as JSON."""
 

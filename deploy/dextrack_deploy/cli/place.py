@@ -56,9 +56,8 @@ def main(args: list[str]) -> int:
     page = asked.out / f"{reference.name}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     html.write(page, make(placed, cell))
-    x, y = placed.reference.object_position_w[0, :2]
     f = placed.figures
-    print(f"placed in {seconds:.1f} s: object at x {100 * x:.1f} cm, y {100 * y:.1f} cm; slowed down {placed.time_scale:.2f} times")
+    print(f"placed in {seconds:.1f} s: object at {placed.where}; slowed down {placed.time_scale:.2f} times")
     near = f"nearest joint limit {f.min_limit_margin:.2f} rad, {100 * f.min_table_clearance:.1f} cm over the table"
     print(f"fastest joint {f.max_velocity_fraction:.0%} of its limit, {near}")
     print(page)

@@ -1,6 +1,6 @@
 """Calibration: what has to be measured on the hardware before it may move.
 
-Nothing measures or reads calibrations yet: the twin needs none, and of a real cell this can only say what is not known.
+Nothing measures these yet: the twin needs none, and of a real cell this can only say what is believed.
 """
 
 from __future__ import annotations

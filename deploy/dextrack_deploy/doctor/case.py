@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from dextrack_deploy.cell import CellConfig
+from dextrack_deploy.cell.config import PEER, TWIN
 
-TWIN = "twin"
-"""Drivers of this name need no hardware."""
+_ANY_PORT = "auto"
+"""Address of a hand behind the one adapter that is plugged in."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,25 +29,28 @@ class Case:
     runs: Path
     """Where trials are written."""
     port: str | None = None
-    """Serial port of the hand, where the operator named one."""
+    """Serial port of the hand, where the operator or the cell names one."""
     host: str | None = None
-    """Address of the arm, where the operator named one."""
+    """Address of the arm, where the operator or the cell names one."""
+    peers: tuple[str, ...] = ()
+    """``hand`` or ``arm``, where it is the twin's bus peer: its driver is the real one's, and there is no hardware."""
 
     @classmethod
     def of(cls, cell: CellConfig, data: Path, runs: Path, port: str | None = None, host: str | None = None) -> Case:
-        """The case of ``cell``."""
+        """The case of ``cell``; ``port`` and ``host`` are what the operator says instead of the cell's own addresses."""
         d = cell.drivers
-        return cls(cell.name, d.hand, d.arm, d.object_pose, data, runs, port, host)
+        peers = tuple(device for device in ("hand", "arm") if getattr(d, f"{device}_address") == PEER)
+        return cls(cell.name, d.hand, d.arm, d.object_pose, data, runs, port or _own(d.hand_address), host or _own(d.arm_address), peers)
 
     @property
     def needs_hand(self) -> bool:
         """Whether a real hand is part of the cell, or its port was named."""
-        return self.hand != TWIN or self.port is not None
+        return (self.hand != TWIN and "hand" not in self.peers) or self.port is not None
 
     @property
     def needs_arm(self) -> bool:
         """Whether a real arm is part of the cell, or its address was named."""
-        return self.arm != TWIN or self.host is not None
+        return (self.arm != TWIN and "arm" not in self.peers) or self.host is not None
 
     @property
     def arm_on_cable(self) -> bool:
@@ -62,3 +66,8 @@ class Case:
     def is_hardware(self) -> bool:
         """Whether anything of the cell is real."""
         return self.needs_hand or self.needs_arm or self.needs_camera
+
+
+def _own(address: str) -> str | None:
+    """Where a device is by ``address`` of its cell; None where that names no place."""
+    return None if address.partition("@")[0] in ("", PEER, _ANY_PORT) else address

@@ -51,13 +51,23 @@ _log = logging.getLogger(__name__)
 class LeapHand:
     """A LEAP hand. See HandDriver. For one thread; reads and writes block for one answer, or raise after a few timeouts."""
 
-    def __init__(self, address: str, *, hand: HandSpec | None = None, zeros: Mapping[str, float] | None = None, watchdog_s: float = WATCHDOG_S) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        hand: HandSpec | None = None,
+        zeros: Mapping[str, float] | None = None,
+        engage: bool = True,
+        watchdog_s: float = WATCHDOG_S,
+    ) -> None:
         """Connect, check the motors, and hold the hand where it is with full power.
 
         Args:
             address: ``/dev/ttyUSB0``, or ``auto`` for the one adapter that is plugged in; ``@57600`` behind it is a baud other than 4000000.
             hand: limits, effort and gains; the right LEAP when None.
             zeros: joint name -> angle, rad, that the joint shows when it truly is at zero (from a calibration); joints left out have none.
+            engage: whether to hold it. If not, motors that have no torque get none, and those that hold go on, until ``set_power``; settings that no
+                motor may have are corrected all the same.
             watchdog_s: silence after which the motors' own watchdog trips, s; 0.02 to 2.54.
 
         Raises:
@@ -89,7 +99,7 @@ class LeapHand:
         latency = latency_ms(device)
         self._bus = LeapBus(Port(device, baud, latency), joints)
         try:
-            self.info = self._connect(device, baud, latency)
+            self.info = self._connect(device, baud, latency, engage)
         except BaseException:
             self._bus.close()
             raise
@@ -183,10 +193,11 @@ class LeapHand:
         configure(self._bus)
         self._count_turns()
 
-    def recover(self) -> None:
-        """Reboot the motors that have an error, and hold the hand with full power where it is; on the operator's word.
+    def recover(self, power: str = "full") -> None:
+        """Reboot the motors that have an error, and give the hand ``power`` where it is; on the operator's word.
 
         Raises:
+            InputError: another power than those of ``set_power``.
             DriverError: a motor does not answer, or its error is still there.
         """
         wrong = tuple(motor for motor, identity in find_motors(self._bus).items() if identity.alert)
@@ -195,7 +206,7 @@ class LeapHand:
         else:
             # One that was reset by a supply that failed has lost its settings, and says nothing of it.
             configure(self._bus)
-        self._engage("full")
+        self.set_power(power)
 
     def close(self) -> None:
         """Disconnect; the motors hold their last target. Closing twice is allowed."""
@@ -206,12 +217,15 @@ class LeapHand:
                 self._bus.port.ser.flush()
             self._bus.close()
 
-    def _connect(self, device: str, baud: int, latency: float | None) -> LeapInfo:
+    def _connect(self, device: str, baud: int, latency: float | None, engage: bool) -> LeapInfo:
         found = find_motors(self._bus)
         self._bus.fast = fast_reads(found)
         check_hazards(self._bus, [motor for motor, identity in found.items() if identity.alert])
         configure(self._bus)
-        self._engage("full")
+        if engage:
+            self._engage("full")
+        else:
+            self._count_turns()
         self._read_supply()
         info = LeapInfo(device, baud, latency, tuple(found[m].firmware for m in self._bus.ids), self._bus.fast)
         if info.advice:

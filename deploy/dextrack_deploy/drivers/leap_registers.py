@@ -60,7 +60,8 @@ PRESENT_TYPE = np.dtype([("current", "<i2"), ("velocity", "<i4"), ("position", "
 SUPPLY_TYPE = np.dtype([("voltage", "<u2"), ("temperature", "u1")])
 """``SUPPLY`` on the wire: 0.1 V, degrees Celsius."""
 
-_HAZARDS = {1: "input voltage out of range", 4: "overheating", 8: "encoder failure", 16: "electrical shock or too little power", 32: "overload"}
+OVERHEATING, OVERLOAD = 4, 32
+_HAZARDS = {1: "input voltage out of range", OVERHEATING: "overheating", 8: "encoder failure", 16: "electrical shock or too little power", OVERLOAD: "overload"}
 
 TORQUE_PER_AMPERE = 0.52
 """N m/A: 0.93 N m at 1.80 A, stalled at 5 V."""
@@ -89,14 +90,18 @@ class MotorSettings:
     current_ma: NDArray[np.int64]
 
 
+def current_limits(hand: HandSpec) -> Array:
+    """Current that each motor of ``hand`` may draw at full power, (16,) A."""
+    return np.minimum(np.array(hand.effort) / TORQUE_PER_AMPERE, HIGHEST_CURRENT_A)
+
+
 def settings(hand: HandSpec, part: float = 1.0) -> MotorSettings:
     """Gains and current limit for ``hand``, all but I scaled by ``part``."""
     n = len(hand.finger_joints)
     side = np.ones(n)
     side[list(SIDE_MOTORS)] = SIDE_PART
     p = np.full(n, np.clip(hand.finger_kp / STIFFNESS_PER_P, *P_GAINS)) * side
-    current = np.minimum(np.array(hand.effort) / TORQUE_PER_AMPERE, HIGHEST_CURRENT_A)
-    whole = [np.rint(part * values).astype(np.int64) for values in (p, D_GAIN_VALUE * side, 1e3 * current)]
+    whole = [np.rint(part * values).astype(np.int64) for values in (p, D_GAIN_VALUE * side, 1e3 * current_limits(hand))]
     return MotorSettings(p=whole[0], i=np.zeros(n, dtype=np.int64), d=whole[1], current_ma=whole[2])
 
 

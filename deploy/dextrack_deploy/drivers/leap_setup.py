@@ -20,6 +20,8 @@ from dextrack_deploy.drivers.leap_registers import (
     HARDWARE_ERROR,
     MODEL,
     OPERATING_MODE,
+    OVERHEATING,
+    OVERLOAD,
     PROFILE_ACCELERATION,
     PROFILE_VELOCITY,
     RETURN_DELAY,
@@ -28,6 +30,7 @@ from dextrack_deploy.drivers.leap_registers import (
     Register,
     hazards,
 )
+from dextrack_deploy.drivers.protocols import OverloadError
 
 SCOUTS = (0, 5, 10, 15)
 """Ids that are asked at other bauds; one of each finger."""
@@ -81,12 +84,15 @@ def check_hazards(bus: LeapBus, alerts: Sequence[int]) -> None:
     """Say what hardware errors the motors ``alerts`` have.
 
     Raises:
-        DriverError: there is one.
+        OverloadError: a motor is too hot or overloaded.
+        DriverError: there is another one.
     """
-    said = ["%s: %s" % (bus.name(motor), hazards(bus.read_one(motor, HARDWARE_ERROR))) for motor in alerts]
+    found = {motor: bus.read_one(motor, HARDWARE_ERROR) for motor in alerts}
+    said = ["%s: %s" % (bus.name(motor), hazards(status)) for motor, status in found.items()]
     if said:
         remedy = "let it cool, free what it holds and check the supply; then reboot it (LeapHand.reboot, or power off and on)."
-        raise DriverError("hand: hardware error of %s; such a motor drops its torque." % "; ".join(said), remedy=remedy)
+        kind = OverloadError if any(status & (OVERHEATING | OVERLOAD) for status in found.values()) else DriverError
+        raise kind("hand: hardware error of %s; such a motor drops its torque." % "; ".join(said), remedy=remedy)
 
 
 def configure(bus: LeapBus) -> None:

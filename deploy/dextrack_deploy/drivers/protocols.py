@@ -12,7 +12,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dextrack.errors import DriverError
+
 Array = NDArray[np.float64]
+
+
+class OverloadError(DriverError):
+    """A motor of the hand is too hot, or pushed too hard for too long, and ended its own torque: the others must not go on without it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +71,7 @@ class HandDriver(Protocol):
     """A hand with position-controlled motors."""
 
     def read(self) -> HandReading:
-        """The newest reading."""
+        """The newest reading. Raises OverloadError where a motor ended its torque because of heat or load."""
         ...
 
     def write(self, targets: Array, stamp: int) -> None:
@@ -76,8 +82,8 @@ class HandDriver(Protocol):
         """Make the motors ``full``, ``soft`` (lower gains and current limit) or ``off`` (no torque)."""
         ...
 
-    def recover(self) -> None:
-        """Restart motors with an error, on the operator's word and never otherwise, and hold the hand with full power where it is."""
+    def recover(self, power: str = "full") -> None:
+        """Restart motors with an error, on the operator's word and never otherwise, and give the hand ``power`` where it is."""
         ...
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ HAND_DRIVERS: Mapping[str, str] = {
     "leap": "dextrack_deploy.drivers.leap:LeapHand",
     "twin": "dextrack_deploy.drivers.twin:TwinHand",
 }
-"""Name -> ``module:class``; the class takes the device's address (for the twin: its endpoint) and connects to it."""
+"""Name -> ``module:class``; the class takes the device's address (for the twin: its endpoint), and what ``open_hand`` takes, and connects to it."""
 ARM_DRIVERS: Mapping[str, str] = {
     "franka": "dextrack_deploy.drivers.franka:FrankaArm",
     "twin": "dextrack_deploy.drivers.twin:TwinArm",
@@ -27,14 +27,20 @@ OBJECT_POSE_SOURCES: Mapping[str, str] = {"twin": "dextrack_deploy.drivers.twin:
 """Likewise for what sees the object."""
 
 
-def open_hand(name: str, address: str) -> HandDriver:
+def open_hand(name: str, address: str, zeros: Mapping[str, float] | None = None, engage: bool = True) -> HandDriver:
     """Connect to the hand at ``address`` through driver ``name``.
+
+    Args:
+        name: of the driver.
+        address: of the device.
+        zeros: joint name -> angle, rad, that the joint shows when it truly is at zero; none where left out.
+        engage: whether its motors are to hold at once, and not only when they are told a power.
 
     Raises:
         InputError: no such driver.
         DriverError: the device does not answer.
     """
-    driver: HandDriver = _find(HAND_DRIVERS, "hand driver", name)(address)
+    driver: HandDriver = _find(HAND_DRIVERS, "hand driver", name)(address, zeros=zeros, engage=engage)
     return driver
 
 

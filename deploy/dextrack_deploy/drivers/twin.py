@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 class TwinHand:
     """The hand of the twin. See HandDriver."""
 
-    def __init__(self, address: str) -> None:
-        """Connect to the twin at ``address`` (``tcp://127.0.0.1:PORT``). Raises DriverError when nobody answers."""
+    def __init__(self, address: str, *, zeros: Mapping[str, float] | None = None, engage: bool = True) -> None:
+        """Connect to the twin at ``address`` (``tcp://127.0.0.1:PORT``). Raises DriverError when nobody answers.
+
+        Its joints show what they are, so it has no use for ``zeros``; nor has it for ``engage``: it holds from the beginning.
+        """
         self._link = TwinClient(address)
 
     def read(self) -> HandReading:
@@ -33,9 +37,9 @@ class TwinHand:
         """Make the motors ``full``, ``soft`` or ``off``."""
         self._link.call("hand.power", power=power)
 
-    def recover(self) -> None:
-        """Give the motors full power; the twin's have no errors."""
-        self.set_power("full")
+    def recover(self, power: str = "full") -> None:
+        """Give the motors ``power``; the twin's have no errors."""
+        self.set_power(power)
 
     def close(self) -> None:
         """Disconnect; the motors keep their last target."""

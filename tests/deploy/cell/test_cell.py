@@ -1,6 +1,7 @@
 """Cell configurations: what ships loads, and what is wrong is refused with the field's name."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import cell_names, load_cell
 from dextrack_deploy.cell.config import ARMS
+from dextrack_deploy.cell.motors import hand_digest
 
 from dextrack.errors import InputError
-from dextrack.hands import urdf_export
+from dextrack.hands import load_hand, urdf_export
 
 
 @pytest.fixture
@@ -132,3 +134,39 @@ def test_what_is_no_cell_is_refused(tmp_path, text):
 def test_an_unknown_cell_names_the_known_ones():
     with pytest.raises(InputError, match="twin"):
         load_cell("kitchen")
+
+
+@pytest.mark.parametrize(
+    ("zeros", "reason"),
+    [
+        ({"16": 0.01}, "joint 16, which leap_right has not"),
+        ({"3": 0.4}, "hand.zeros.3 is 0.4"),
+        ({"3": "much"}, "zeros.3 holds 'much'"),
+        ([0.1], "no mapping"),
+    ],
+)
+def test_zeros_that_no_hand_has_are_refused(zeros, reason, content, tmp_path):
+    content["hand"]["zeros"] = zeros
+    with pytest.raises(InputError, match=reason):
+        load_cell(write(tmp_path, content))
+
+
+def test_zeros_are_those_of_the_file(content, tmp_path):
+    # A YAML key that is written without quotes is a number.
+    content["hand"]["zeros"] = {3: 0.035, "15": -0.1}
+    assert load_cell(write(tmp_path, content)).hand.zeros == {"3": 0.035, "15": -0.1}
+    assert load_cell("twin").hand.zeros == {}
+
+
+def test_motors_that_were_measured_with_another_model_of_the_hand_are_refused(content, tmp_path):
+    hand = load_hand("leap_right")
+    measured = {"hand": hand.name, "digest": hand_digest(hand), "joints": {"1": {"kp": 5.0, "kv": 0.2, "effort": 0.26, "delay": 0.01}}}
+    content["hand"].pop("lag_s")
+    content["hand"]["motors"] = "motors.json"
+    for digest, accepted in ((hand_digest(hand), True), ("", True), ("0" * 64, False)):
+        (tmp_path / "motors.json").write_text(json.dumps({**measured, "digest": digest}))
+        if accepted:
+            assert load_cell(write(tmp_path, content)).hand.lag_s == pytest.approx(0.05)
+        else:
+            with pytest.raises(InputError, match="another model of leap_right.*measure the hand again"):
+                load_cell(write(tmp_path, content))

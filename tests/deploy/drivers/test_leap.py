@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,20 +13,18 @@ from dextrack_deploy.drivers import leap_port, leap_setup
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.leap import LeapHand
 from dextrack_deploy.drivers.registry import open_hand
-from dextrack_deploy.twin.dynamixel.faults import BadChecksum, BrownOut, Fault, LostBytes, LowVoltage, Misread, Overheating, Overload, Silent, Turned
+from dextrack_deploy.twin.dynamixel.faults import BadChecksum, BrownOut, Fault, LostBytes, Misread, Overheating, Silent, Turned
 from dextrack_deploy.twin.dynamixel.process import PeerClient, PeerProcess
 from dextrack_deploy.twin.process import TwinProcess
 from dynamixel_sdk import Protocol2PacketHandler
 
 from dextrack.errors import DriverError, InputError, RefusedError
 from dextrack.hands import load_hand
+from tests.deploy.drivers.conftest import PATIENT_S, REST
 
 SPEC = load_hand("leap_right")
-REST = np.array(SPEC.rest)
 COUNT = 2.0 * np.pi / 4096
 BOOT_S = 0.3
-PATIENT_S = 2.5
-"""Watchdog of tests that are not about it: longer than the stalls of a busy machine."""
 
 STREAM = """
 import sys, time
@@ -41,46 +38,6 @@ for n in range(100000):
     hand.write(start + 0.004 * n * np.eye(16)[5], 0)
     time.sleep(1 / 60)
 """
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine lets a peer's answer wait longer than a USB adapter does."""
-    monkeypatch.setattr(leap_port, "UNKNOWN_PATIENCE_MS", 400.0)
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[PeerProcess]:
-    with PeerProcess(["--alone"]) as running:
-        yield running
-
-
-@pytest.fixture
-def peer(shared: PeerProcess) -> PeerProcess:
-    """Motors as after power came on, at rest."""
-    shared.client.call("renew")
-    for motor in range(16):
-        shared.client.call("push", motor=motor, angle=float(REST[motor]))
-    return shared
-
-
-@pytest.fixture
-def connect(peer: PeerProcess) -> Iterator[Callable[..., LeapHand]]:
-    """Connects to the peer; what is still open when the test ends is closed, whatever became of it."""
-    opened: list[LeapHand] = []
-
-    def make(**options: Any) -> LeapHand:
-        opened.append(LeapHand(peer.pty, **{"watchdog_s": PATIENT_S} | options))
-        return opened[-1]
-
-    yield make
-    for hand in opened:
-        hand.close()
-
-
-@pytest.fixture
-def hand(connect: Callable[..., LeapHand]) -> LeapHand:
-    return connect()
 
 
 def register(client: PeerClient, name: str) -> list[int]:
@@ -202,39 +159,6 @@ def test_missing_motors_are_named_at_the_start(peer: PeerProcess, missing: tuple
     with pytest.raises(DriverError, match=what):
         LeapHand(peer.pty)
     assert register(peer.client, "torque_enable") == [0] * 16
-
-
-@pytest.mark.parametrize(("fault", "what"), [(Overheating(5), "overheating"), (Overload(5), "overload"), (LowVoltage(5), "input voltage out of range")])
-def test_a_hardware_error_names_motor_joint_and_remedy(peer: PeerProcess, hand: LeapHand, fault: Fault, what: str) -> None:
-    hand.read()
-    peer.client.begin(fault)
-    with pytest.raises(DriverError, match=rf"hardware error of motor 5 \(joint 5\): {what}.*reboot"):
-        hand.read()
-
-
-def test_a_hot_motor_comes_back_only_on_the_operator_s_word(peer: PeerProcess, hand: LeapHand) -> None:
-    hand.read()
-    peer.client.begin(Overheating(5))
-    with pytest.raises(DriverError, match="overheating"):
-        hand.read()
-    with pytest.raises(DriverError, match="overheating"):
-        hand.set_power("full")
-    peer.client.clear()
-    with pytest.raises(DriverError, match="overheating"):
-        hand.read()
-    peer.client.call("push", motor=5, angle=1.5)
-    hand.recover()
-    assert register(peer.client, "torque_enable") == [1] * 16
-    np.testing.assert_allclose(hand.read().position[5], 1.5, atol=0.01)
-    assert register(peer.client, "position_p_gain")[5] == 800
-    with pytest.raises(InputError):
-        hand.reboot((16,))
-
-
-def test_a_hardware_error_is_named_at_the_start(peer: PeerProcess) -> None:
-    peer.client.begin(Overload(11))
-    with pytest.raises(DriverError, match=r"motor 11 \(joint 11\): overload"):
-        LeapHand(peer.pty)
 
 
 def test_a_brown_out_is_noticed_though_the_motors_answer_again(peer: PeerProcess, hand: LeapHand) -> None:

@@ -52,6 +52,13 @@ class Overload:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stalled:
+    """A motor shows all the current that it may draw, as one does that is blocked."""
+
+    motor: int
+
+
+@dataclasses.dataclass(frozen=True)
 class LowVoltage:
     """A motor's supply sags, not so far that it resets."""
 
@@ -83,7 +90,7 @@ class Misread:
     times: int = 1
 
 
-Fault = LostBytes | BadChecksum | Silent | Overheating | Overload | LowVoltage | BrownOut | Turned | Misread
+Fault = LostBytes | BadChecksum | Silent | Overheating | Overload | Stalled | LowVoltage | BrownOut | Turned | Misread
 KINDS: Mapping[str, type[Any]] = {kind.__name__: kind for kind in get_args(Fault)}
 
 
@@ -138,7 +145,7 @@ class Faults:
         """Plugs are in again, motors cool and supplied. What a motor latched stays until it is rebooted, and a count of turns until a reset."""
         self._lost, self._bad = [], 0
         for motor in self._motors.values():
-            motor.silent, motor.overloaded, motor.temperature, motor.voltage = False, False, 35.0, 5.0
+            motor.silent, motor.overloaded, motor.stalled, motor.temperature, motor.voltage = False, False, False, 35.0, 5.0
             motor.misread.clear()
 
     def spoil(self, answer: bytes) -> bytes:
@@ -158,13 +165,15 @@ class Faults:
             raise InputError("fault: there is no motor %d." % number, remedy="choose one of: %s." % ", ".join(map(str, self._motors)))
         return self._motors[number]
 
-    def _befall(self, motor: Motor, fault: Silent | Overheating | Overload | LowVoltage | Turned | Misread) -> None:
+    def _befall(self, motor: Motor, fault: Silent | Overheating | Overload | Stalled | LowVoltage | Turned | Misread) -> None:
         if isinstance(fault, Silent):
             motor.silent = True
         elif isinstance(fault, Overheating):
             motor.temperature = fault.celsius
         elif isinstance(fault, Overload):
             motor.overloaded = True
+        elif isinstance(fault, Stalled):
+            motor.stalled = True
         elif isinstance(fault, LowVoltage):
             motor.voltage = fault.volts
         elif isinstance(fault, Turned):

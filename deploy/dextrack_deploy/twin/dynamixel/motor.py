@@ -51,6 +51,7 @@ class Motor:
         self.voltage = 5.0
         """V"""
         self.overloaded = False
+        self.stalled = False
         self.turns = 0
         """Whole turns that it has counted away from its absolute encoder's."""
         self.misread: list[int] = []
@@ -135,7 +136,7 @@ class Motor:
         counts = round(angle * COUNTS / (2.0 * math.pi)) + COUNTS * self.turns + self.get("homing_offset")
         self.put("present_position", counts)
         self.put("present_velocity", round(velocity / VELOCITY_UNIT))
-        self.put("present_current", round(1e3 * current))
+        self.put("present_current", round(1e3 * (self.current_limit if self.stalled else current)))
         self.put("present_input_voltage", round(10.0 * self.voltage))
         self.put("present_temperature", round(self.temperature))
         self.put("realtime_tick", int(1e3 * (now - self._booted_at)) % 32_768)

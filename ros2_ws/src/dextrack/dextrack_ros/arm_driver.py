@@ -28,12 +28,15 @@ WRIST_SPEED = (2.0, 2.0, 2.0, 8.0, 8.0, 8.0)
 ENGAGING_VELOCITY = 0.5
 """Speed of a joint while it catches up with its first target, rad/s."""
 _STOPS = (Reaction.STOP_ARM, Reaction.DROP_TORQUE)
+_STOPPING = "stopping the arm"
+_FOLLOWED, _MOTION = "shadow/joint_states", "motion/joint_targets"
 
 
 class ArmDriverNode(CellNode):
     """Follows the shadow simulator's wrist in RUN and the controller's slow motions in APPROACH and RETREAT.
 
-    In every other state the arm brakes within its acceleration limits and then stands.
+    In every other state the arm brakes within its acceleration limits and then stands. Where the supervisor asks for the arm's own stop, nothing more is
+    sent until a motion begins, which then begins where the arm came to rest.
     """
 
     def __init__(self) -> None:
@@ -46,11 +49,13 @@ class ArmDriverNode(CellNode):
         self._base = np.array([1.0, 0.0, 0.0, 0.0])
         self._path: NDArray[np.float64] | None = None
         self._running = False
+        self._stopped = self._must_stop = False
+        self._stop = self.guarded(_STOPPING, lambda _: self._stop_arm())
         self._continuity = Continuity(WRIST_JOINTS, WRIST_SPEED, CONTROL_PERIOD)
         self._followed = 0
         self._stamp = 0
-        self.hear("shadow/joint_states", self._follow)
-        self.hear("motion/joint_targets", self._move)
+        self.hear(_FOLLOWED, self._follow)
+        self.hear(_MOTION, self._move)
         self.offer("arm/recover", self._recover)
 
     def configure(self) -> None:
@@ -75,6 +80,7 @@ class ArmDriverNode(CellNode):
         arm = self._arm
         limits = JointLimits(arm.joint_names, arm.lower, arm.upper, arm.velocity, ENGAGING_VELOCITY)
         self._guard = DeadlineGuard(self._driver, limits, self._driver.read().q, period_s=CONTROL_PERIOD)
+        self._stopped = self._must_stop = False
 
     def deactivate(self) -> None:
         """Forget the motion that was followed."""
@@ -88,23 +94,32 @@ class ArmDriverNode(CellNode):
 
     def on_status(self, status: Status) -> None:
         """Stop the arm by its own stop where the supervisor says so."""
-        if self._driver is not None and self._guard is not None and not self.value("dry_run") and not status.may_move and status.reaction in _STOPS:
+        if self._driver is not None and not self.value("dry_run") and not status.may_move and status.reaction in _STOPS and not self._stopped:
             self._running = False
-            self._guard.hold()
-            self._driver.stop()
+            # The guard is silent from now on: its last target would call an arm that stopped beyond it back.
+            self._stopped = self._must_stop = True
+            self._stop(None)
+
+    def _stop_arm(self) -> None:
+        assert self._driver is not None
+        self._driver.stop()
+        self._must_stop = False
 
     def _recover(self) -> tuple[bool, str]:
         """On the operator's word: clear the arm's error, and begin where it is."""
-        if self._driver is None or not self.active or self.status().may_move:
-            return False, "recover is not possible while the cell moves or the driver is not active"
+        if self._driver is None or not self.active or self.status().may_move or self.value("dry_run"):
+            return False, "recover is not possible while the cell moves, in a dry run, or where the driver is not active"
         self._driver.recover()
         self._running = False
         self._engage()
+        # Of a motion that has ended: no other message would mend them.
+        for what in (_STOPPING, f"hearing {_FOLLOWED}", f"hearing {_MOTION}"):
+            self.mend(what)
         return True, "the arm's error is cleared; the supervisor's reset comes next"
 
     def _follow(self, message: JointState) -> None:
         """In RUN: the wrist of the shadow simulator, through inverse kinematics."""
-        if self._wrist is None or self._guard is None or self.status().state is not State.RUN or self.value("dry_run"):
+        if self._wrist is None or self._guard is None or self._stopped or self.status().state is not State.RUN or self.value("dry_run"):
             return
         if not self._running:
             # From the last target and not from the measured position, so that commands are continuous.
@@ -127,14 +142,19 @@ class ArmDriverNode(CellNode):
         if self._guard is None or self._arm is None or self.status().state not in (State.APPROACH, State.RETREAT) or self.value("dry_run"):
             return
         self._running = False
+        if self._stopped:
+            self._engage()
         self._guard.command(messages.positions(message, self._arm.joint_names), messages.from_time(message.header.stamp))
 
     def _tick(self) -> None:
         assert self._driver is not None and self._guard is not None and self._arm is not None and self._wrist is not None
-        if not self.status().may_move:
+        if self._must_stop:
+            self._stop(None)
+        if not self._stopped and not self.status().may_move:
             self._brake()
-        report = self._guard.tick()
-        self.health(report.state.value, clamped=list(report.clamped), slowed=list(report.slowed), refused=report.refused, holds=report.holds)
+        report = self._guard.report() if self._stopped else self._guard.tick()
+        doing = "stopped" if self._stopped else report.state.value
+        self.health(doing, clamped=list(report.clamped), slowed=list(report.slowed), refused=report.refused, holds=report.holds)
         r = self._driver.read()
         self.publish("arm/joint_states", messages.joint_state(r.stamp, self._arm.joint_names, r.q, r.dq))
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Mapping
 from importlib import resources
 
-from dextrack.errors import RefusedError
+from dextrack.errors import InputError, RefusedError
 
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 """Environment variable from which Fast DDS 3 (Kilted) takes its profile, once per process."""
@@ -18,9 +18,12 @@ EARLIER_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 _EARLIER = ("humble", "iron", "jazzy")
 _RCLPY_OF_FAST_DDS_3 = 9
 """Major version of the first rclpy that stands on Fast DDS 3, Kilted's; Humble's is 3, Jazzy's 7."""
+DOMAIN_VARIABLE = "ROS_DOMAIN_ID"
+"""Environment variable in which ROS 2 looks for its domain."""
 NETWORK_VARIABLE = "DEXTRACK_DDS_NETWORK"
 """Set to 1: the operator's explicit choice to let DDS leave this machine."""
 _DOMAIN_RANGE = range(1, 101)
+_DOMAIN_IDS = range(233)
 # RTPS ports: 7400 + 250 * domain + 10 + 2 * participant (OMG DDSI-RTPS 2.3, section 9.6.1.1). Ids up to 101 keep clear of ephemeral ports.
 _PORT_BASE, _PORTS_PER_DOMAIN, _UNICAST_OFFSET, _PORTS_PER_PARTICIPANT = 7400, 250, 10, 2
 _PARTICIPANTS = 12
@@ -53,6 +56,22 @@ def _on_fast_dds_3() -> bool:
         return int(importlib.metadata.version("rclpy").split(".")[0]) >= _RCLPY_OF_FAST_DDS_3
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return False
+
+
+def chosen_domain(asked: int | None, environment: Mapping[str, str]) -> int:
+    """The ROS domain id that is ``asked`` for; else the one that ``environment`` has, in which the cell's emergency stop is published; else a free one.
+
+    Raises:
+        InputError: it is no id.
+        RefusedError: every domain is taken.
+    """
+    given = str(asked) if asked is not None else environment.get(DOMAIN_VARIABLE, "")
+    if not given:
+        return free_domain()
+    if not (given.isdecimal() and int(given) in _DOMAIN_IDS):
+        what = f"ROS domain id {given!r} is not a number from {_DOMAIN_IDS[0]} to {_DOMAIN_IDS[-1]}."
+        raise InputError(what, remedy=f"set {DOMAIN_VARIABLE} or --domain to one, or leave them out.")
+    return int(given)
 
 
 def free_domain(seed: int | None = None) -> int:

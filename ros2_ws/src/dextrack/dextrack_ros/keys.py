@@ -8,7 +8,7 @@ import sys
 import termios
 import tty
 
-_SERVICES = {"p": "pause", "r": "resume", "h": "hold", "e": "estop"}
+_MEANINGS = {"p": "pause", "r": "resume", "h": "hold", "e": "estop", "t": "retreat", "c": "recover", "q": "quit"}
 
 
 class Keys:
@@ -28,11 +28,11 @@ class Keys:
             tty.setcbreak(self._file)
 
     def pressed(self) -> list[str]:
-        """Services of the supervisor that were asked for since the last call, in order; keys without a meaning are passed over. Never waits."""
+        """What was asked for since the last call, in order, for ``Operator.press``; keys without a meaning are passed over. Never waits."""
         if not self.enabled or self._file is None or not select.select([self._file], [], [], 0.0)[0]:
             return []
         keys = os.read(self._file, 64).decode("ascii", "replace").lower()
-        return [_SERVICES[key] for key in keys if key in _SERVICES]
+        return [_MEANINGS[key] for key in keys if key in _MEANINGS]
 
     def close(self) -> None:
         """Give the terminal back as it was; closing twice is allowed."""

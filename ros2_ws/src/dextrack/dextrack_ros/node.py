@@ -125,7 +125,7 @@ class CellNode(LifecycleNode):
         that are to be ``fetched`` wake nobody: they wait for ``fetch``.
         """
         entry = graph.topic(topic)
-        guarded = self._guarded(f"hearing {topic}", callback)
+        guarded = self.guarded(f"hearing {topic}", callback)
 
         def call(message: Any) -> None:
             if always or self.active:
@@ -154,7 +154,7 @@ class CellNode(LifecycleNode):
         def fill(response: Trigger.Response) -> None:
             response.success, response.message = answer()
 
-        guarded = self._guarded(f"answering {service}", fill)
+        guarded = self.guarded(f"answering {service}", fill)
 
         def call(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             response.success, response.message = False, "the node could not answer; its error is on /diagnostics"
@@ -165,7 +165,7 @@ class CellNode(LifecycleNode):
 
     def every(self, period_s: float, callback: Callable[[], None], what: str) -> None:
         """Call ``callback`` periodically until the node is deactivated; ``what`` names the work in errors."""
-        guarded = self._guarded(what, lambda _: callback())
+        guarded = self.guarded(what, lambda _: callback())
         self._timers_of_activity.append(self.create_timer(period_s, lambda: guarded(None)))
 
     def publish(self, topic: str, message: Any) -> None:
@@ -299,7 +299,7 @@ class CellNode(LifecycleNode):
         if len(self._stages):
             self.publish("latency", messages.diagnostics(time.time_ns(), self._stages.take()))
 
-    def _guarded(self, what: str, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+    def guarded(self, what: str, callback: Callable[[Any], None]) -> Callable[[Any], None]:
         """``callback`` with its errors reported under ``what`` until it works again."""
 
         def call(argument: Any) -> None:

@@ -1,9 +1,13 @@
-"""The operator: brings the graph up and takes a trial through approach, run, hold and retreat, all by requests that may be refused."""
+"""The operator: brings the graph up and takes a trial through approach, run, hold and retreat, all by requests that may be refused.
+
+Where a person sits in front of it, a trial that was stopped is not over: the nodes stay up until the person took the cell home, or wants to leave it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +44,10 @@ _SILENCE_S = 2.0
 _GATHER_S = 0.02
 """Heartbeats of the nodes are heard together; nobody's hand is as fast."""
 _STATE_TOPIC = "supervisor/state"
+_RECOVERIES = ("arm/recover", "hand/recover")
+_HEALED_S = 3.0 * graph.HEARTBEAT_PERIOD
+"""After a recovery the supervisor has heard of it within this."""
+_LOOK_S = 1.0
 
 Say = Callable[[str], None]
 """Takes a line for the operator to read."""
@@ -68,21 +76,24 @@ class Operator:
         self.moved = False
         """Whether the cell was ever in a state that moves."""
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
-        self._services: dict[str, Any] = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES if s.name.startswith("supervisor/")}
+        self._services: dict[str, Any] = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
+        self._leaving = False
+        self._reset_at = math.inf
         # A cell moves only while it hears this. It leaves from the loop that waits for the cell: an operator that hangs is silent.
         enable = graph.topic(graph.ENABLE)
         self._enable = self._node.create_publisher(Header, enable.name, messages.qos(enable.qos))
-        self._node.create_timer(graph.HEARTBEAT_PERIOD, lambda: self._enable.publish(Header(stamp=messages.to_time(time.time_ns()))))
+        self._node.create_timer(graph.HEARTBEAT_PERIOD, self._beat)
 
     def close(self) -> None:
         """Leave the graph."""
         self._executor.remove_node(self._node)
         self._node.destroy_node()
 
-    def conduct(self, seconds: float, dry_run: bool) -> TrialOutcome:
+    def conduct(self, seconds: float, dry_run: bool, attended: bool = False) -> TrialOutcome:
         """Bring the graph up, run one trial of ``seconds``, and bring the graph down; errors become the outcome.
 
-        The cell stays in HOLD where the trial did not finish: only a finished trial is taken home without asking.
+        The cell stays in HOLD where the trial did not finish: only a finished trial is taken home without asking. ``attended``: somebody may ask
+        (``press``), and the nodes stay up for that.
         """
         try:
             self.bring_up()
@@ -94,6 +105,8 @@ class Operator:
                 outcome = self.run_trial(seconds + _SLACK_S)
                 if outcome.complete:
                     self.retreat()
+                if attended and self.moved:
+                    self._attend()
         except DexTrackError as error:
             outcome = TrialOutcome("held" if self.moved else "refused", str(error))
         self.shut_down()
@@ -124,9 +137,10 @@ class Operator:
             RefusedError: it still has something after ``_READY_S``.
         """
         if not self.lifecycle.spin_until(lambda: self._against() == [], _READY_S):
-            against, state = self._against(), self._state()
+            against, status = self._against(), self.status
             if against is None:
-                against = [f"the supervisor says nothing of an approach; it is in {state.value}" if state else "the supervisor says nothing"]
+                # Not in IDLE: an emergency stop that is not heard is a fault from the first moment.
+                against = [f"the cell is in {status.state.value}: {status.reason}" if status else "the supervisor says nothing"]
             raise RefusedError("; ".join(against), remedy="repair that, and start again.")
         self._say("every sensor is fresh, and preflight passes")
 
@@ -148,14 +162,61 @@ class Operator:
             raise RefusedError(f"supervisor: {answer.message}", remedy="repair that, and ask again.")
         return str(answer.message)
 
-    def ask(self, service: str) -> None:
-        """Ask the supervisor for ``service`` without waiting; a refusal is said when it comes. For a key pressed while something else is waited for."""
+    def press(self, what: str) -> None:
+        """Do what a key asks for, without waiting: something else is waited for meanwhile.
 
+        ``recover`` clears the errors of arm and hand, and then resets the fault; ``quit`` leaves a cell that stands as it is; anything else is a
+        service of the supervisor. A refusal is said when it comes.
+        """
+        if what == "quit":
+            self._leaving = True
+        elif what == "recover":
+            self._recover()
+        else:
+            self._ask(f"supervisor/{what}")
+
+    def _recover(self) -> None:
+        """Ask both drivers, and the supervisor when both have answered and it has heard of it."""
+        waiting = [s for s in _RECOVERIES if self._services[s].service_is_ready()]
+
+        def answered(service: str) -> None:
+            waiting.remove(service)
+            if not waiting:
+                self._reset_at = time.monotonic() + _HEALED_S
+
+        for service in tuple(waiting):
+            self._ask(service, answered)
+        if not waiting:
+            self._reset_at = time.monotonic()
+
+    def _beat(self) -> None:
+        """Say that the operator is there; and ask for the reset that is due."""
+        self._enable.publish(Header(stamp=messages.to_time(time.time_ns())))
+        if time.monotonic() >= self._reset_at:
+            self._reset_at = math.inf
+            self._ask("supervisor/reset")
+
+    def _ask(self, service: str, then: Callable[[str], None] = lambda service: None) -> None:
         def answered(future: Any) -> None:
             if future.exception() is not None or not future.result().success:
                 self._say(f"{service}: {future.exception() or future.result().message}")
+            then(service)
 
-        self._services[f"supervisor/{service}"].call_async(Trigger.Request()).add_done_callback(answered)
+        self._services[service].call_async(Trigger.Request()).add_done_callback(answered)
+
+    def _attend(self) -> None:
+        """Stay until the cell is home, or the person leaves it where it stands. The trial is over, whatever happens now."""
+        self._leaving = False
+        try:
+            if self._state() is not State.IDLE:
+                self._say("the cell stands, and its motors are on. t: retreat (after h, where it is READY); c: clear errors and reset a fault; q: leave it so")
+            while not self._leaving and not self.reach(_LOOK_S, State.IDLE):
+                pass
+        except DexTrackError as error:
+            self._say(str(error))
+        except KeyboardInterrupt:
+            self._say("interrupted: leaving the cell where it stands")
+        self._hold()
 
     def _insist(self, service: str) -> None:
         """Ask for ``service``, and again for a moment where that is refused: a machine that stalled once makes every sensor stale, and nothing moves yet.
@@ -220,12 +281,16 @@ class Operator:
 
     def stop(self) -> None:
         """The short way out: hold, then end every node."""
+        self._hold()
+        self.shut_down()
+
+    def _hold(self) -> None:
+        """Hold a cell that moves."""
         if self.status is not None and self.status.may_move:
             try:
                 self.request("hold")
             except DexTrackError as error:
                 self._say(str(error))
-        self.shut_down()
 
     def _groups(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """Nodes that go through a transition together, in order: the twin, those that talk to it, the supervisor."""
@@ -283,6 +348,7 @@ def main() -> int:
     parser.add_argument("--trial", type=Path, required=True, help="folder of a prepared trial")
     folder = TrialFolder(parser.parse_args(arguments).trial)
     trial = load_prepared(folder)
+    print(f"the object begins at {trial.where}", flush=True)
     dds.keep_on_loopback()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     with Interruption() as interruption, interruption.deferred():

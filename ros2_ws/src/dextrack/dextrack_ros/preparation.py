@@ -57,6 +57,8 @@ class TrialRequest:
     at: tuple[float, float, float] | None = None
     """Where the object lies: x and y in m, and its turn about the vertical from how the reference begins, degrees; None: the best place is found."""
     seed: int = 0
+    placement_seed: int | None = None
+    """Seed of the search for the best place; None: ``seed``."""
     zero_mismatch: bool = False
     record: bool = True
     dry_run: bool = False
@@ -82,6 +84,8 @@ class PreparedTrial:
     seconds: float
     """Duration of the run."""
     dry_run: bool
+    where: str = ""
+    """Where the object must lie, in words."""
 
     @property
     def parameters(self) -> Path:
@@ -113,7 +117,8 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     _check(reference, cell, request)
     obj = ObjectSpec.load(Path(request.object)) if request.object else find_object(reference, request.source)
     lies = None if request.at is None else lying_at(reference, *request.at)
-    placed = place(item, cell, lies, seed=request.seed) if isinstance(item, Demonstration) else place(item, cell, lies, seed=request.seed)
+    seed = request.seed if request.placement_seed is None else request.placement_seed
+    placed = place(item, cell, lies, seed=seed) if isinstance(item, Demonstration) else place(item, cell, lies, seed=seed)
     placed_file = _save(placed.task, folder.path / ("placed.h5" if isinstance(item, Demonstration) else "placed.npz"))
     np.save(arm_path_file(placed_file), placed.arm_path, allow_pickle=False)
     object_file = folder.path / "objects" / f"{reference.object_name}.npz"
@@ -124,6 +129,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     task = {
         **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "speed", "at", "backend", "command")},
         "placed": placed_file.name,
+        "where": placed.where,
         "placement": {"transform": dataclasses.asdict(placed.transform), "time_scale": placed.time_scale, **dataclasses.asdict(placed.figures)},
         "nodes": nodes,
         "seconds": placed.reference.n_steps * placed.reference.period / request.speed,
@@ -131,7 +137,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
         "code": __version__,
     }
     write_json(folder.path / TASK_FILE, task)
-    return PreparedTrial(folder, nodes, float(task["seconds"]), request.dry_run)
+    return PreparedTrial(folder, nodes, float(task["seconds"]), request.dry_run, placed.where)
 
 
 def load_prepared(folder: TrialFolder) -> PreparedTrial:
@@ -142,7 +148,7 @@ def load_prepared(folder: TrialFolder) -> PreparedTrial:
     """
     try:
         task = json.loads((folder.path / TASK_FILE).read_text(encoding="utf-8"))
-        return PreparedTrial(folder, tuple(str(n) for n in task["nodes"]), float(task["seconds"]), bool(task["dry_run"]))
+        return PreparedTrial(folder, tuple(str(n) for n in task["nodes"]), float(task["seconds"]), bool(task["dry_run"]), str(task.get("where", "")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder.path}: there is no prepared trial ({error}).", remedy="start it with `dextrack track` or the launch file.") from None
 

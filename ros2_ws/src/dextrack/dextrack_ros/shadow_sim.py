@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.placed import placed_reference
 from dextrack_deploy.shadow import Engine, ShadowSimulator
-from dextrack_deploy.status import State
+from dextrack_deploy.status import State, Status
 from sensor_msgs.msg import JointState
 
 from dextrack.hands import load_hand
@@ -23,6 +23,7 @@ from dextrack_ros.node import CellNode, run
 _SEARCH_S = 0.5
 """Seconds between two looks for a backend that was lost."""
 _SIMULATOR = "shadow simulator"
+_HEARING = "hearing target"
 
 
 class ShadowSimNode(CellNode):
@@ -69,6 +70,14 @@ class ShadowSimNode(CellNode):
             self._simulator.close()
         self._simulator = None
 
+    def on_status(self, status: Status) -> None:
+        """Outside RUN no run goes on: targets may end with it, and the next one begins from the measured hand."""
+        if status.state is not State.RUN:
+            self._steps = 0
+        if status.state is State.IDLE and self._simulator is not None and not self._simulator.lost:
+            # The operator took the cell home: what went wrong in that run, no target would mend.
+            self.mend(_HEARING)
+
     def _hear_state(self, message: JointState) -> None:
         self._measured = message
 
@@ -98,7 +107,7 @@ class ShadowSimNode(CellNode):
             self._search, error = None, self._search.exception()
             if error is None:
                 self.mend(_SIMULATOR)
-                self.mend("hearing target")
+                self.mend(_HEARING)
             else:
                 self.fail(_SIMULATOR, str(error))
         elif simulator is not None and simulator.lost and not self.status().may_move:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header, String
 
 from dextrack.hands import load_hand
-from dextrack_ros import messages
+from dextrack_ros import dds, messages
 from dextrack_ros.node import CellNode, run
 
 OBSERVE_PERIOD = 1.0 / 30.0
@@ -70,7 +71,8 @@ class SupervisorNode(CellNode):
         self._joint_names = self._hand.joint_names
         names = tuple(n for n in self.value("watched").split(",") if n) or tuple(n.name for n in graph.NODES)
         self._watched = tuple(n for n in names if n != self.get_name())
-        limits = WatchLimits.of_cell(cell, self._arm, self._hand, self._watched)
+        where = f"on the topic {graph.ESTOP} of ROS domain {os.environ.get(dds.DOMAIN_VARIABLE, '0')}"
+        limits = WatchLimits.of_cell(cell, self._arm, self._hand, self._watched, where)
         self._supervisor = Supervisor(Watcher(limits, self._joint_names, self._arm.joint_names), speed=self.value("speed"))
         self._preflight = preflight.TrialPreflight(self._arm, self._hand, reference, limits, Path(trial) if trial else None)
         self._forget()

@@ -47,6 +47,8 @@ class Track:
     """Trial folder; by default runs/<name>-<date>."""
     seed: int = 0
     """Seed of placement and of the twin's noise."""
+    placement_seed: int | None = None
+    """Seed of placement, where it is not to be that of the noise: trials with one of these begin at one place."""
     zero_mismatch: bool = False
     """Run the twin with the physics of mining; the report says so."""
     dry_run: bool = False
@@ -62,7 +64,7 @@ class Track:
     params: str = ""
     """File of node parameters, made from config/params.yaml of the ROS package."""
     domain: int | None = None
-    """ROS domain id; by default a free one."""
+    """ROS domain id; by default that of ROS_DOMAIN_ID where it is set, else a free one."""
 
 
 def main(args: list[str]) -> int:
@@ -87,10 +89,8 @@ def _request(options: Track, command: str) -> TrialRequest:
     source = options.demonstration or options.reference
     if source is None or (options.demonstration and options.reference):
         raise InputError("track: give a demonstration or a reference, one of them.", remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
-    fields = {
-        k: getattr(options, k)
-        for k in ("name", "object", "cell", "at", "seed", "zero_mismatch", "record", "dry_run", "speed", "params", "backend", "backend_address")
-    }
+    own = {f.name for f in dataclasses.fields(TrialRequest)} - {"source", "command"}
+    fields = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name in own}
     return TrialRequest(source, command=command, **fields)
 
 
@@ -104,6 +104,7 @@ def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, conso
     try:
         say(f"placing {request.name or request.source.name} on cell {request.cell}")
         prepared = prepare(request, folder)
+        say(f"the object begins at {prepared.where}")
         return _run(prepared, domain, say, interruption)
     except DexTrackError as error:
         say(str(error))
@@ -117,9 +118,9 @@ def _run(prepared: PreparedTrial, domain: int | None, say: Say, interruption: In
     """Start every node, conduct the trial, and end every node."""
     dds.keep_on_loopback()
     os.environ["ROS_LOG_DIR"] = str((prepared.folder.path / "log").resolve())
-    os.environ["ROS_DOMAIN_ID"] = str(dds.free_domain() if domain is None else domain)
+    os.environ[dds.DOMAIN_VARIABLE] = str(dds.chosen_domain(domain, os.environ))
     folder = prepared.folder
-    say(f"starting {len(prepared.nodes)} nodes; their logs are in {folder.path / 'log'}")
+    say(f"starting {len(prepared.nodes)} nodes in ROS domain {os.environ[dds.DOMAIN_VARIABLE]}; their logs are in {folder.path / 'log'}")
     with Processes(folder.path / "log", os.environ) as processes:
         for name in prepared.nodes:
             processes.start(name, f"dextrack_ros.{name}", ["--ros-args", "--params-file", str(prepared.parameters)])
@@ -142,14 +143,14 @@ def _conduct(prepared: PreparedTrial, processes: Processes, say: Say, interrupti
     def look() -> None:
         interruption.check()
         watch.look()
-        for service in keys.pressed():
-            operator.ask(service)
+        for what in keys.pressed():
+            operator.press(what)
 
     operator = Operator(prepared.nodes, say, look)
     if keys.enabled:
         say(Keys.HELP)
     try:
-        return watch.explain(operator.conduct(prepared.seconds, prepared.dry_run))
+        return watch.explain(operator.conduct(prepared.seconds, prepared.dry_run, attended=keys.enabled))
     except KeyboardInterrupt:
         say("interrupted: holding, and ending the nodes")
         with uninterruptible():

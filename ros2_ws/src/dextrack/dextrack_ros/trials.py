@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.placement import place
+from dextrack_deploy.source import load_source
 from dextrack_deploy.trials.assess import assess
 from dextrack_deploy.trials.session import Attempt, Session
 from dextrack_deploy.trials.tables import markdown, summary
@@ -22,11 +25,13 @@ from rich.markdown import Markdown
 from rich.markup import escape
 
 from dextrack.demonstrations import store
-from dextrack.errors import InputError
+from dextrack.errors import InputError, RefusedError
 from dextrack.files import replacing, write_json
 from dextrack_ros.conclusion import EXIT_INTERRUPTED
 
 TABLES, FIGURES = "trials.md", "trials.json"
+PLACEMENT_SEED = 0
+"""Of the search for the place of each task's object: the same in every attempt, and when a session goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +51,9 @@ class Run:
     speed: float = 1.0
     """How fast each run plays, as a part of its own speed, 0.1 to 1."""
     yes: bool = False
-    """Ask nothing: for rehearsals in the twin, whose object lies in place by itself."""
+    """Ask nothing: for rehearsals in the twin, whose object lies in place by itself. Refused where a device is a real one."""
+    domain: int | None = None
+    """ROS domain id; by default that of ROS_DOMAIN_ID where it is set, else a free one for each attempt."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,18 +99,25 @@ def main(args: list[str]) -> int:
 
 
 def _run(options: Run, console: Console) -> int:
-    """Make one attempt after the other; the session is saved after each."""
+    """Make one attempt after the other; the session is saved after each.
+
+    Raises:
+        RefusedError: nobody is asked before the robot moves, and it is no rehearsal.
+    """
+    _require_somebody(options)
     names = store.names(options.demonstrations)
     unknown = [t for t in options.tasks if not any(t in (n, n.rpartition("@")[0]) for n in names)]
     if unknown:
         raise InputError(f"{options.demonstrations}: it holds no {unknown[0]}.", remedy=f"choose out of: {', '.join(names) or 'none'}.")
     wanted = Session(str(options.demonstrations.resolve()), options.tasks, options.attempts, options.cell, speed=options.speed)
     session = Session.begin(options.session, wanted)
-    asks = not options.yes and sys.stdin.isatty()
     left = list(session.left())
+    places: dict[str, str] = {}
     for i, (task, number) in enumerate(left):
         console.print(f"[bold]{escape(task)}, attempt {number} of {session.attempts}[/bold]  ({i + 1} of {len(left)})")
-        if asks and not _ready(console, task):
+        if not options.yes:
+            places[task] = places.get(task) or _place(options, task)
+        if not options.yes and not _ready(console, task, places[task]):
             console.print("stopped; the same command goes on from here")
             return EXIT_INTERRUPTED
         row = _attempt(options, task, number)
@@ -112,21 +126,52 @@ def _run(options: Run, console: Console) -> int:
             return EXIT_INTERRUPTED
         true = "" if row.true_level is None else f" (by the twin's truth: {row.true_level})"
         console.print(f"level {row.level}{true}; {escape(row.ended)}: {escape(row.reason)}")
-        session = session.with_row(_seen(console, row) if asks else row)
+        # Before it is asked about: an attempt that was made is not lost because nobody answered.
+        session = session.with_row(row)
         session.save(options.session)
+        if not options.yes:
+            session = session.with_row(_seen(console, row))
+            session.save(options.session)
     _show(session, options.session, console)
     return 0
 
 
-def _ready(console: Console, task: str) -> bool:
+def _require_somebody(options: Run) -> None:
+    """Refuse to begin attempts that nobody is asked about, but for rehearsals."""
+    real = load_cell(options.cell).drivers.hardware
+    if options.yes and real:
+        what = f"trials: --yes would move the {' and the '.join(real)} of cell {options.cell} without asking."
+        raise RefusedError(what, remedy="leave --yes out, and stay with the robot; or rehearse on the cell twin.")
+    if not options.yes and not sys.stdin.isatty():
+        raise RefusedError("trials: there is no terminal to ask in before each attempt.", remedy="start it in a terminal; or rehearse in the twin with --yes.")
+
+
+def _place(options: Run, task: str) -> str:
+    """Where the object of ``task`` must lie in every attempt, in words; or why it cannot lie anywhere, which each attempt then says too."""
+    item = load_source(options.demonstrations, task)
+    try:
+        return place(item, load_cell(options.cell), seed=PLACEMENT_SEED).where
+    except RefusedError as error:
+        return f"nowhere: {error.what}"
+
+
+def _ready(console: Console, task: str, where: str) -> bool:
     """Wait until the operator has put the object in place; False where they want to stop."""
-    return console.input(f"Lay the object of {escape(task)} where the trial begins. Enter: go; q: stop here. ").strip().lower() != "q"
+    return _ask(console, f"Lay the object of {escape(task)} where the trial begins: {escape(where)}. Enter: go; q: stop here. ").lower() != "q"
+
+
+def _ask(console: Console, question: str) -> str:
+    """The answer to ``question``. The end of the input is none: it stops the session as Ctrl-C does."""
+    try:
+        return console.input(question).strip()
+    except EOFError:
+        raise KeyboardInterrupt from None
 
 
 def _seen(console: Console, row: Attempt) -> Attempt:
     """What the operator saw, beside what was found."""
     while True:
-        answer = console.input("Enter: agreed; 0 to 3: the level that you saw, and a note if you like: ").strip()
+        answer = _ask(console, "Enter: agreed; 0 to 3: the level that you saw, and a note if you like: ")
         level, _, note = answer.partition(" ")
         if answer == "" or level in ("0", "1", "2", "3"):
             return dataclasses.replace(row, operator_level=int(level) if answer else None, note=note.strip())
@@ -136,10 +181,12 @@ def _seen(console: Console, row: Attempt) -> Attempt:
 def _attempt(options: Run, task: str, number: int) -> Attempt | None:
     """Run one trial as `dextrack track` does, in a process of its own; None where the operator broke it off."""
     folder = _unused(options.session / f"{task}-{number}")
-    # The seed is the attempt's number: no two attempts see the same noise.
+    # The seed is the attempt's number: no two attempts see the same noise. All of them begin at the same place.
     arguments = ["--demonstration", str(options.demonstrations), "--name", task, "--cell", options.cell, "--out", str(folder)]
-    arguments += ["--seed", str(number), "--speed", str(options.speed)]
-    process = subprocess.Popen([sys.executable, "-m", "dextrack", "track", *arguments])
+    arguments += ["--seed", str(number), "--placement-seed", str(PLACEMENT_SEED), "--speed", str(options.speed)]
+    arguments += [] if options.domain is None else ["--domain", str(options.domain)]
+    # Without a terminal of its own, a trial that is stopped ends: a rehearsal that nobody watches goes on with the next.
+    process = subprocess.Popen([sys.executable, "-m", "dextrack", "track", *arguments], stdin=subprocess.DEVNULL if options.yes else None)
     while True:
         try:
             code = process.wait()

@@ -1,0 +1,331 @@
+"""The driver nodes on devices that write down what they are told, and refuse it where a test says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import handmade
+import numpy as np
+import pytest
+import rclpy
+from dextrack_deploy.arm.spec import load_arm
+from dextrack_deploy.cell import load_cell
+from dextrack_deploy.drivers.protocols import ArmReading, HandReading, OverloadError
+from dextrack_deploy.status import Reaction, State, Status
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
+
+from dextrack.errors import DriverError
+from dextrack.hands import load_hand
+
+CELL = load_cell("twin")
+HAND, ARM = load_hand(CELL.hand.model), load_arm(CELL.arm.model)
+MOTION = (*ARM.joint_names, *HAND.finger_joints)
+
+
+class Device:
+    """A hand or an arm that stands where it was put."""
+
+    def __init__(self, joints: np.ndarray) -> None:
+        self.joints = joints
+        self.told: list[str] = []
+        """Every order, in turn: ``write``, ``stop``, ``recover`` (of a hand, with its power) or a power."""
+        self.refused: set[str] = set()
+        """Orders that fail."""
+
+    def _take(self, order: str) -> None:
+        if order in self.refused:
+            raise DriverError(f"device: no answer to {order}.", remedy="look at it.")
+        self.told.append(order)
+
+    def write(self, targets: np.ndarray, stamp: int = 0) -> None:
+        self._take("write")
+
+    def set_power(self, power: str) -> None:
+        self._take(power)
+
+    def stop(self) -> None:
+        self._take("stop")
+
+    def recover(self, power: str = "") -> None:
+        self._take(f"recover {power}".strip())
+
+    def close(self) -> None:
+        pass
+
+
+class Hand(Device):
+    """Of 16 joints."""
+
+    def read(self) -> HandReading:
+        if "read" in self.refused:
+            raise OverloadError("hand: motor 5: overheating.", remedy="let it cool.")
+        return HandReading(time.time_ns(), self.joints)
+
+
+class Arm(Device):
+    """Of 7 joints."""
+
+    def read(self) -> ArmReading:
+        return ArmReading(time.time_ns(), self.joints, np.zeros(7))
+
+
+@pytest.fixture
+def started(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Makes a node of this process and activates it; spinning is the test's to do."""
+    from dextrack_ros import dds
+
+    for key in dds.settings({}):
+        monkeypatch.setenv(key, environment[key])
+    rclpy.init(domain_id=int(environment["ROS_DOMAIN_ID"]), signal_handler_options=SignalHandlerOptions.NO)
+    made = []
+
+    def start(make: Callable[[], Any], **parameters: Any) -> Any:
+        node = make()
+        made.append(node)
+        node.set_parameters([Parameter(name, value=value) for name, value in parameters.items()])
+        node.trigger_configure()
+        node.trigger_activate()
+        assert node.active, node._errors
+        return node
+
+    yield start
+    for node in made:
+        node.end()
+        node.destroy_node()
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def hand_node(started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Hand]:
+    from dextrack_ros import hand_driver
+
+    device = Hand(np.array(HAND.rest))
+    monkeypatch.setattr(hand_driver, "open_hand", lambda *_, **__: device)
+    return started(hand_driver.HandDriverNode), device
+
+
+@pytest.fixture
+def arm_node(started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Any, Arm]:
+    from dextrack_ros import arm_driver
+
+    device = Arm(np.array(CELL.arm.home))
+    monkeypatch.setattr(arm_driver, "open_arm", lambda *_: device)
+    placed, _ = handmade.write_trial(tmp_path)
+    return started(arm_driver.ArmDriverNode, placed=str(placed)), device
+
+
+def tell(node: Any, state: State, reaction: Reaction = Reaction.HOLD) -> None:
+    """The node hears the supervisor, and then its own timer."""
+    node._hear_status(String(data=Status(state, reaction, "a test").encode()))
+    node._tick()
+
+
+def move(node: Any, joints: np.ndarray) -> None:
+    """A target of a slow motion, as the node's subscription hands it on."""
+    from dextrack_ros import messages
+
+    handler = node._move if hasattr(node, "_move") else lambda m: node._command(m, State.APPROACH, State.RETREAT)
+    node.guarded("hearing motion/joint_targets", handler)(messages.joint_state(time.time_ns(), MOTION, joints))
+
+
+def targets(arm: float = 0.0) -> np.ndarray:
+    return np.concatenate([np.array(CELL.arm.home) + arm, np.array(HAND.rest)])
+
+
+def errors(node: Any) -> list[str]:
+    return sorted(node._errors)
+
+
+def powers(device: Hand) -> list[str]:
+    return [order for order in device.told if order in ("full", "soft", "off")]
+
+
+def test_a_hand_that_lost_its_torque_does_not_get_it_back_when_the_cell_shuts_down(hand_node: tuple[Any, Hand]) -> None:
+    node, device = hand_node
+    for state in (State.FAULT, State.UNCONFIGURED):
+        tell(node, state, Reaction.DROP_TORQUE)
+    assert powers(device) == ["full", "off"]
+
+
+def test_the_arm_s_stop_leaves_the_hand_s_power_alone(hand_node: tuple[Any, Hand]) -> None:
+    node, device = hand_node
+    tell(node, State.HOLD, Reaction.SOFTEN)
+    tell(node, State.FAULT, Reaction.STOP_ARM)
+    assert powers(device) == ["full", "soft"]
+    tell(node, State.FAULT, Reaction.DROP_TORQUE)
+    tell(node, State.HOLD)
+    assert powers(device) == ["full", "soft", "off", "full"]
+
+
+def test_a_power_that_was_not_taken_is_told_again_and_reported_until_it_is(hand_node: tuple[Any, Hand]) -> None:
+    node, device = hand_node
+    tell(node, State.IDLE)
+    tell(node, State.APPROACH)
+    move(node, targets())
+    device.refused = {"off", "write"}
+    with pytest.raises(DriverError):
+        tell(node, State.FAULT, Reaction.DROP_TORQUE)
+    assert errors(node) == ["powering the hand"] and powers(device) == ["full"]
+    # The same heartbeat again says nothing new; the error stays.
+    device.refused = {"off"}
+    tell(node, State.FAULT, Reaction.DROP_TORQUE)
+    assert errors(node) == ["powering the hand"]
+    device.refused = set()
+    node._tick()
+    assert errors(node) == [] and powers(device) == ["full", "off"]
+
+
+def test_strength_that_a_hand_did_not_get_is_not_given_later_unasked(hand_node: tuple[Any, Hand]) -> None:
+    node, device = hand_node
+    tell(node, State.HOLD, Reaction.SOFTEN)
+    device.refused = {"full"}
+    tell(node, State.RETREAT)
+    assert errors(node) == ["powering the hand"]
+    device.refused = set()
+    tell(node, State.FAULT, Reaction.STOP_ARM)
+    assert errors(node) == ["powering the hand"] and powers(device) == ["full", "soft"]
+    # Nothing is known of its power now: whatever comes next is told.
+    tell(node, State.FAULT, Reaction.DROP_TORQUE)
+    assert powers(device) == ["full", "soft", "off"]
+
+
+def test_what_the_supervisor_took_from_a_hand_is_given_back_by_its_reset_and_not_by_recovering(hand_node: tuple[Any, Hand]) -> None:
+    node, device = hand_node
+    tell(node, State.FAULT, Reaction.DROP_TORQUE)
+    assert node._recover()[0]
+    # The cause lasts, and the reset is refused: nothing is heard.
+    node._tick()
+    assert device.told == ["full", "off", "recover off"]
+    tell(node, State.HOLD)
+    assert device.told == ["full", "off", "recover off", "full"]
+
+
+def test_an_overloaded_motor_is_told_to_the_supervisor_and_the_whole_hand_lets_go(hand_node: tuple[Any, Hand]) -> None:
+    from dextrack_deploy import health
+
+    node, device = hand_node
+    device.refused = {"read"}
+    with pytest.raises(OverloadError):
+        node._tick()
+    assert "overheating" in health.measured("hand_driver", node._health[1])["overload"]
+    # What the supervisor makes of that reaches the motors though their readings fail.
+    node._hear_status(String(data=Status(State.FAULT, Reaction.DROP_TORQUE, "a test").encode()))
+    assert powers(device) == ["full", "off"]
+    device.refused = set()
+    node._tick()
+    assert health.measured("hand_driver", node._health[1])["overload"] == ""
+
+
+def test_a_dry_run_tells_the_devices_nothing(started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from dextrack_ros import arm_driver, hand_driver
+
+    placed, _ = handmade.write_trial(tmp_path)
+    asked: list[dict[str, Any]] = []
+    for module, make, opener, device in (
+        (hand_driver, "HandDriverNode", "open_hand", Hand(np.array(HAND.rest))),
+        (arm_driver, "ArmDriverNode", "open_arm", Arm(np.array(CELL.arm.home))),
+    ):
+
+        def connect(*_: Any, device: Device = device, **how: Any) -> Device:
+            asked.append(how)
+            return device
+
+        monkeypatch.setattr(module, opener, connect)
+        node = started(getattr(module, make), placed=str(placed), dry_run=True)
+        for state, reaction in ((State.IDLE, Reaction.HOLD), (State.FAULT, Reaction.DROP_TORQUE), (State.HOLD, Reaction.HOLD)):
+            tell(node, state, reaction)
+        accepted, why = node._recover()
+        assert device.told == [] and not accepted and "dry run" in why
+    assert asked[0] == {"engage": False}
+
+
+def test_nothing_is_written_to_an_arm_that_was_stopped_until_a_motion_begins_where_it_is(arm_node: tuple[Any, Arm]) -> None:
+    node, device = arm_node
+    tell(node, State.IDLE)
+    tell(node, State.APPROACH)
+    move(node, targets(0.001))
+    assert device.told == ["write"]
+    tell(node, State.FAULT, Reaction.STOP_ARM)
+    for _ in range(5):
+        node._tick()
+    tell(node, State.FAULT, Reaction.DROP_TORQUE)
+    tell(node, State.HOLD)
+    assert device.told == ["write", "stop"] and node._health[0] == "stopped"
+    # It came to rest elsewhere than where it was last sent.
+    device.joints = device.joints + 0.05
+    tell(node, State.RETREAT)
+    move(node, targets())
+    assert device.told == ["write", "stop", "write"]
+    np.testing.assert_allclose(node._guard.safe_target, device.joints, atol=0.01)
+
+
+def test_a_stop_that_the_arm_did_not_take_is_told_again(arm_node: tuple[Any, Arm]) -> None:
+    node, device = arm_node
+    device.refused = {"stop"}
+    tell(node, State.FAULT, Reaction.STOP_ARM)
+    assert errors(node) == ["stopping the arm"]
+    device.refused = set()
+    node._tick()
+    node._tick()
+    assert errors(node) == [] and device.told == ["stop"]
+
+
+@pytest.mark.parametrize("which", ["hand_node", "arm_node"])
+def test_recovering_mends_what_no_other_target_would_mend(which: str, request: pytest.FixtureRequest) -> None:
+    node, device = request.getfixturevalue(which)
+    tell(node, State.IDLE)
+    tell(node, State.APPROACH)
+    device.refused = {"write"}
+    move(node, targets())
+    device.refused = set()
+    tell(node, State.FAULT, Reaction.STOP_ARM)
+    # It lasts, whatever the cell hears, until the operator says so.
+    tell(node, State.FAULT, Reaction.STOP_ARM)
+    assert errors(node) == ["hearing motion/joint_targets"]
+    assert node._recover()[0] and errors(node) == []
+
+
+def test_a_shadow_simulator_begins_its_second_run_from_the_measured_hand_too(started: Callable[..., Any], tmp_path: Path) -> None:
+    from dextrack_ros import messages, shadow_sim
+
+    placed, _ = handmade.write_trial(tmp_path)
+    node = started(shadow_sim.ShadowSimNode, placed=str(placed))
+    published: list[np.ndarray] = []
+    node.publish = lambda topic, message: published.append(messages.positions(message, HAND.joint_names))
+    reference = handmade.make_reference()
+    begin, end = reference.hand[0], reference.hand[-1]
+
+    def run() -> None:
+        for state in (State.READY, State.RUN):
+            node._hear_status(String(data=Status(state).encode()))
+        node._measured = messages.joint_state(time.time_ns(), HAND.joint_names, begin)
+        for target in np.linspace(begin, end, 60):
+            node._hear_target(messages.joint_state(time.time_ns(), HAND.joint_names, target))
+        node._hear_status(String(data=Status(State.HOLD).encode()))
+
+    run()
+    assert np.abs(published[-1] - begin).max() > 0.05
+    published.clear()
+    run()
+    np.testing.assert_allclose(published[0], begin, atol=0.01)
+
+
+def test_an_error_of_a_run_is_reported_until_the_cell_is_home(started: Callable[..., Any], tmp_path: Path) -> None:
+    from dextrack_ros import messages, shadow_sim
+
+    placed, _ = handmade.write_trial(tmp_path)
+    node = started(shadow_sim.ShadowSimNode, placed=str(placed))
+    for state in (State.READY, State.RUN):
+        node._hear_status(String(data=Status(state).encode()))
+    node._measured = messages.joint_state(time.time_ns(), HAND.joint_names, handmade.make_reference().hand[0])
+    node.guarded("hearing target", node._hear_target)(messages.joint_state(time.time_ns(), HAND.joint_names, np.full(22, np.nan)))
+    for state in (State.HOLD, State.RETREAT):
+        node._hear_status(String(data=Status(state).encode()))
+        assert errors(node) == ["hearing target"]
+    node._hear_status(String(data=Status(State.IDLE).encode()))
+    assert errors(node) == []
