@@ -35,7 +35,7 @@ class HardeningConfig:
     patience: int = 8
     """Generations after which hardening is given up ..."""
     gain: float = 0.03
-    """... where its score has not risen by this."""
+    """... where its score and the share of the trials in which it lifts and holds have not risen by this together."""
 
     def __post_init__(self) -> None:
         """Refuse numbers with which nothing can be hardened."""
@@ -101,7 +101,7 @@ class Hardening:
         if not c.budget:
             return
         tuner.look()
-        first = tuner.score
+        first = tuner.score + tuner.holds
         while tuner.steps < c.budget and tuner.holds < 1.0:
             before = (tuner.holds, tuner.score)
             for _ in range(self._look):
@@ -111,7 +111,7 @@ class Hardening:
             tuner.look()
             if (tuner.holds, tuner.score) > before:
                 yield self._best()
-            if tuner.generations >= c.patience and tuner.score < first + c.gain:
+            if tuner.generations >= c.patience and tuner.score + tuner.holds < first + c.gain:
                 break
 
     def _best(self) -> Floats:
