@@ -39,7 +39,7 @@ class Mine:
     reference: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Files of references, as `dextrack retarget` writes them, folders of them, or names of installed recordings, which are retargeted where they must be."""
     all: bool = False
-    """Mine every installed recording and every reference in the folder of references."""
+    """Mine every installed recording, or its mirror image where it is of the other side, and every reference in the folder of references."""
     status: bool = False
     """Show the ledger and mine nothing."""
     out: Path = Path("demonstrations.h5")

@@ -112,7 +112,7 @@ def test_what_cannot_be_mined_is_said(tmp_path: Path, data_folder: Path, capsys:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # half a minute on an idle machine
 def test_from_recordings_to_demonstrations(tmp_path: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One that can be mined, one of the wrong hand, one that is broken, and a reference without its recording."""
+    """One that can be mined, one of the other hand, whose mirror image is, one that is broken, and a reference without its recording."""
     folder = data_folder / "synthetic"
     recording = synthetic.recording()
     recording.save(folder / "recordings" / "box_lift.npz")
@@ -122,9 +122,10 @@ def test_from_recordings_to_demonstrations(tmp_path: Path, data_folder: Path, ca
     references = pretend.references(tmp_path, ("extra",))
     arguments = ["mine", "--all", "--references", str(references), "--out", str(tmp_path / "d.h5"), *TINY]
     assert main(arguments) == 0
-    assert store.names(tmp_path / "d.h5") == ("box_lift@leap_right", "extra@leap_right")
+    assert store.names(tmp_path / "d.h5") == ("box_left_mirrored@leap_right", "box_lift@leap_right", "extra@leap_right")
     rows = ledger.read(ledger.path_of(tmp_path / "d.h5"))
-    assert {k.partition("@")[0]: r.state for k, r in rows.items()} == {"box_lift": "mined", "box_left": "refused", "box_broken": "refused", "extra": "mined"}
+    states = {k.partition("@")[0]: r.state for k, r in rows.items()}
+    assert states == {"box_lift": "mined", "box_left_mirrored": "mined", "box_broken": "refused", "extra": "mined"}
     assert rows["box_lift@leap_right"].cpu_seconds > 0 and rows["box_lift@leap_right"].control_steps > rows["box_lift@leap_right"].steps
     before = (references / "box_lift.npz").stat().st_mtime_ns, (tmp_path / "d.h5").read_bytes()
     capsys.readouterr()
