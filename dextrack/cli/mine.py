@@ -55,8 +55,9 @@ class Mine:
     settings: Annotated[MineConfig, tyro.conf.arg(name="")] = MineConfig()
     """How one task is mined. ``threads`` of 0 is 1 in each worker process."""
     backend: Literal["mujoco", "mujoco_warp"] = "mujoco"
-    """Engine that grasps and samples are rolled out on: `mujoco` on the cores, `mujoco_warp` on a GPU, where `--sampling.samples` of thousands cost little more
-    than few. Demonstrations are replayed and judged in `mujoco` either way."""
+    """Engine that grasps and samples are rolled out on: `mujoco` on the cores, `mujoco_warp` on a GPU, where thousands of worlds cost little more
+    than few: `--sampling.samples` are those of the search, `--tuning.population` those of tuning and hardening.
+    Demonstrations are replayed and judged in `mujoco` either way."""
     device: str | None = None
     """Where the engine runs: `cuda:0`, or `cpu`, where `mujoco_warp` is slow; by default the first GPU, if there is one."""
     json: Path | None = None
