@@ -134,8 +134,8 @@ def draw(path: Path) -> None:
             else:
                 column[0].axhline(100 * row["t_err_m"], color="black", linestyle="--", label=row["method"])
         column[0].legend(fontsize=7)
-    axes[0, 0].set_ylabel("object's position error, cm")
-    axes[1, 0].set_ylabel("reward per step (dotted: the baseline alone)")
+    axes[0, 0].set_ylabel("object off, cm")
+    axes[1, 0].set_ylabel("reward per step\n(dotted: baseline alone)")
     figure.savefig(path, dpi=80)
 
 
