@@ -228,8 +228,9 @@ class _Work:
             began = time.monotonic()
             if self._passed:
                 return
-        cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
-        self._attempts.append({**attempt, **hardening.told, **cost, "given_up": True, "seconds": time.monotonic() - began})
+        if hardening.steps > steps:
+            cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
+            self._attempts.append({**attempt, **hardening.told, **cost, "given_up": True, "seconds": time.monotonic() - began})
 
     def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> Demonstration:
         """Judge an attempt in the worlds that are there to choose by, keep its record, and the demonstration if it is the best."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
@@ -186,15 +187,16 @@ def test_a_grasp_that_does_it_alone_is_not_searched(reference: Reference) -> Non
 
 
 @pytest.mark.parametrize(
-    ("alone", "budget", "expected"),
+    ("alone", "budget", "hardened", "expected"),
     [
-        (1.0, 10**9, [(2, "replay"), (2, "hardening"), (1, "search"), (1, "hardening")]),
-        (0.9, 10**9, [(1, "search"), (1, "hardening"), (2, "search"), (2, "hardening")]),
-        (0.9, 1, [(1, "search"), (1, "hardening")]),
+        (1.0, 10**9, 1, [(2, "replay"), (2, "hardening"), (1, "search"), (1, "hardening")]),
+        (0.9, 10**9, 1, [(1, "search"), (1, "hardening"), (2, "search"), (2, "hardening")]),
+        (0.9, 1, 1, [(1, "search"), (1, "hardening")]),
+        (0.9, 1, 0, [(1, "search")]),
     ],
 )
 def test_grasps_that_lift_are_hardened_and_others_are_searched(
-    alone: float, budget: int, expected: list[tuple[int, str]], reference: Reference, monkeypatch: pytest.MonkeyPatch
+    alone: float, budget: int, hardened: int, expected: list[tuple[int, str]], reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of three that were tried to the end, one whose replay lifted comes first and is only hardened; then the one that carried farther.
 
@@ -213,9 +215,10 @@ def test_grasps_that_lift_are_hardened_and_others_are_searched(
 
     monkeypatch.setattr(Auditions, "run", run)
     monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
-    config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=0), threads=1, budget=budget)
+    config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=hardened), threads=1, budget=budget)
     found = mine(reference, synthetic.box(), config)
     assert [(a["grasp"], a["by"]) for a in found.provenance["attempts"]] == expected
+    store.require_storable(found)
 
 
 def test_the_worlds_that_choose_are_not_those_that_judge(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
