@@ -148,6 +148,11 @@ def _add(table: Table, reference: Reference) -> None:
     table.add_row(reference.name, str(d["steps"]), f"{reference.time_scale:.2f}", gap, inside, opposition, jump, "; ".join(d["warnings"]))
 
 
+def _slowdown(diagnosis: dict[str, Any]) -> str:
+    factor = diagnosis["finger_slowdown"]
+    return f"; up to {factor:.2f} times slower around there" if factor > 1.0 else ""
+
+
 def show(console: Console, reference: Reference) -> None:
     """Print the diagnosis."""
     d = reference.diagnosis
@@ -161,6 +166,7 @@ def show(console: Console, reference: Reference) -> None:
         ("penetration", f"{1e3 * d['penetration_max_m']:.1f} mm at most, {1e3 * d['penetration_first_m']:.1f} mm in the first frame"),
         ("table clearance", f"{1e3 * d['table_clearance_m']:.1f} mm"),
         ("largest finger step", f"{d['jump_max_rad']:.3f} rad"),
+        ("fastest finger", f"{1e2 * d['finger_speed_share']:.0f} % of its motor's speed" + _slowdown(d)),
         ("fastest wrist", f"{d['wrist_speed_max_m_s']:.2f} m/s"),
         ("lift", f"{1e2 * d['lift_m']:.1f} cm, from step {d['onset']} to {d['release']}"),
     ]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.special import ndtr
 
 from dextrack import rotations
@@ -89,8 +89,29 @@ def pause(motion: Resampled, frame: int, seconds: float, period: float) -> Resam
     count = len(motion.object_position_w)
     fine = np.linspace(0.0, count - 1.0, 20 * count)
     late = fine + seconds / period * (ndtr((fine - frame) / PAUSE_WIDTH) - ndtr(-frame / PAUSE_WIDTH))
-    at = np.interp(np.arange(0.0, late[-1] + 1e-9), late, fine)
-    frames = np.arange(count, dtype=np.float64)
+    return retime(motion, np.interp(np.arange(0.0, late[-1] + 1e-9), late, fine))
+
+
+def keep_up(share: Floats) -> Floats:
+    """When the frames of a motion are passed, if it is slowed down where a joint asks for more than its speed.
+
+    Args:
+        share: (N,) of each step: the largest part of its speed that a joint asks for.
+
+    Returns:
+        (M + 1,), M >= N: fractional frames, from 0 up; those of the steps with a share above 1 are so close together that none stays above it where
+        joints are interpolated linearly. Time slows down and speeds up again over ``PAUSE_WIDTH`` frames. Elsewhere a step remains a frame.
+    """
+    width = round(PAUSE_WIDTH)
+    # A mean of values of which none is less than what the middle one needs.
+    slowness = gaussian_filter1d(maximum_filter1d(np.maximum(share, 1.0), 2 * width + 1, mode="nearest"), width / 2.0, mode="nearest", radius=width)
+    late = np.concatenate([[0.0], np.cumsum(slowness)])
+    return np.interp(np.arange(0.0, late[-1] + 1e-9), late, np.arange(len(late), dtype=np.float64))
+
+
+def retime(motion: Resampled, at: Floats) -> Resampled:
+    """``motion`` at fractional frames ``at`` (M + 1,), in [0, N]; its time scale stays what it was."""
+    frames = np.arange(len(motion.object_position_w), dtype=np.float64)
     return Resampled(
         keypoints_w=CubicSpline(frames, motion.keypoints_w)(at),
         object_position_w=PchipInterpolator(frames, motion.object_position_w)(at),

@@ -25,7 +25,7 @@ from dextrack.references.guess import first_guesses, half_closed
 from dextrack.references.objective import Grasp, Problem, Weights
 from dextrack.references.recording import Recording
 from dextrack.references.reference import CONTROL_PERIOD, Reference
-from dextrack.references.resample import Resampled, pause, resample
+from dextrack.references.resample import Resampled, keep_up, pause, resample, retime
 from dextrack.settings import require
 
 Floats = NDArray[np.float64]
@@ -102,6 +102,7 @@ def retarget(
     config = config or RetargetConfig()
     p = prepare(recording, obj, hand, config, seed)
     solution = _solve(p, config, progress)
+    motion, plan, theta, slowest = _within_motor_speed(p.motion, p.plan, solution.theta, hand)
     base = p.problem.base_quaternion_w
     return Reference(
         name=recording.name,
@@ -109,12 +110,12 @@ def retarget(
         object_name=obj.name,
         joint_names=hand.joint_names,
         base_quaternion_w=base,
-        hand=solution.theta,
-        object_position_w=p.motion.object_position_w,
-        object_quaternion_w=p.motion.object_quaternion_w,
-        keypoints_w=p.motion.keypoints_w,
-        time_scale=p.motion.time_scale,
-        diagnosis=diagnose(hand, base, solution.theta, p.motion, p.plan, p.distance, obj),
+        hand=theta,
+        object_position_w=motion.object_position_w,
+        object_quaternion_w=motion.object_quaternion_w,
+        keypoints_w=motion.keypoints_w,
+        time_scale=motion.time_scale,
+        diagnosis={**diagnose(hand, base, theta, motion, plan, p.distance, obj), "finger_slowdown": slowest},
         provenance={
             "recording": recording.digest,
             "object": obj.digest,
@@ -164,6 +165,19 @@ def regrasp(
         diagnosis=diagnose(hand, base, solution.theta, motion, plan, distance, obj),
         provenance={**reference.provenance, "config": dataclasses.asdict(config), "contact_seed": seed, "cost": solution.cost},
     )
+
+
+def _within_motor_speed(motion: Resampled, plan: ContactPlan, theta: Floats, hand: HandSpec) -> tuple[Resampled, ContactPlan, Floats, float]:
+    """All of them slowed down where a finger joint asks for more than its motor's speed, and by how much where it is slowest; as they are where none does."""
+    share = (np.abs(np.diff(theta[:, 6:], axis=0)) / (CONTROL_PERIOD * np.array(hand.velocity))).max(axis=1)
+    if share.max() <= 1.0:
+        return motion, plan, theta, 1.0
+    at, frames = keep_up(share), np.arange(len(theta), dtype=np.float64)
+    weights, slowed = (np.stack([np.interp(at, frames, column) for column in rows.T], axis=1) for rows in (plan.weights, theta))
+    # The first frame at which it moves, the last at which it is held.
+    onset, release = int(np.searchsorted(at, plan.onset)), int(np.searchsorted(at, plan.release, side="right")) - 1
+    plan = dataclasses.replace(plan, weights=weights, onset=min(onset, len(at) - 1), release=release)
+    return retime(motion, at), plan, slowed, float(1.0 / np.diff(at).min())
 
 
 def _same_points(one: Floats, other: Floats) -> bool:

@@ -1,4 +1,4 @@
-"""The pause before the lift: what it adds, and what it leaves alone."""
+"""The pause before the lift, and waiting for slow motors: what they add, and what they leave alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from dextrack.references.resample import Resampled, pause
+from dextrack.references.resample import Resampled, keep_up, pause, retime
 
 PERIOD = 1.0 / 60.0
 
@@ -44,3 +45,24 @@ def test_it_is_slow_where_it_pauses_and_as_fast_as_before_elsewhere() -> None:
 def test_no_seconds_no_pause() -> None:
     motion = _motion(80)
     assert pause(motion, 40, 0.0, PERIOD) is motion
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float64, st.integers(1, 120), elements=st.floats(0.0, 6.0)))
+def test_where_a_joint_is_too_fast_time_waits_for_it(share: np.ndarray) -> None:
+    at = keep_up(share)
+    path = np.concatenate([[0.0], np.cumsum(share)])  # of a joint, in units of what it can do in a step
+    assert np.abs(np.diff(np.interp(at, np.arange(len(path)), path))).max(initial=0.0) < 1.0 + 1e-9
+    assert at[0] == 0.0 and (np.diff(at) > 0.0).all() and np.diff(at).max(initial=1.0) < 1.0 + 1e-9
+    assert len(share) - 1 < at[-1] <= len(share)
+    assert (np.diff(at) > 1.0 / max(share.max(), 1.0) - 1e-9).all()  # no slower than the fastest joint needs
+    if share.max() <= 1.0:
+        assert at == pytest.approx(np.arange(len(path)))
+
+
+def test_a_motion_at_its_own_frames_is_itself() -> None:
+    motion = _motion(50)
+    same = retime(motion, np.arange(50.0))
+    assert same.object_position_w == pytest.approx(motion.object_position_w, abs=1e-12)
+    assert same.keypoints_w == pytest.approx(motion.keypoints_w, abs=1e-12)
+    assert same.object_quaternion_w == pytest.approx(motion.object_quaternion_w, abs=1e-9)

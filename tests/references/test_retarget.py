@@ -12,6 +12,7 @@ import pytest
 from dextrack.errors import InputError, RefusedError
 from dextrack.hands import load_hand
 from dextrack.references.contacts import ContactConfig
+from dextrack.references.diagnosis import _warnings
 from dextrack.references.reference import Reference
 from dextrack.references.resample import resample
 from dextrack.references.retarget import RetargetConfig, regrasp, retarget
@@ -140,11 +141,22 @@ def test_a_quick_look_at_a_grasp_is_near_what_all_frames_give(reference: Referen
         assert gap < whole.diagnosis["contact_gap_m"][finger] + 0.002
 
 
-def test_motors_that_are_too_slow_are_told(reference: Reference) -> None:
+def test_a_motion_waits_for_motors_that_are_too_slow(reference: Reference) -> None:
     fast = reference.diagnosis["finger_speed_share"]
-    assert 0.0 < fast < 1.0 and not any("motor" in w for w in reference.diagnosis["warnings"])
+    assert 0.0 < fast < 1.0 and reference.diagnosis["finger_slowdown"] == 1.0
     hand = load_hand("leap_right")
-    slow = dataclasses.replace(hand, velocity=tuple(v * fast / 2.0 for v in hand.velocity))
-    found = retarget(synthetic.recording(), synthetic.box(), slow).diagnosis
-    assert found["finger_speed_share"] == pytest.approx(2.0)
-    assert any("2.0 times its motor's speed" in w for w in found["warnings"])
+    found = retarget(synthetic.recording(), synthetic.box(), dataclasses.replace(hand, velocity=tuple(v * fast / 2.0 for v in hand.velocity)))
+    told = found.diagnosis
+    assert told["finger_slowdown"] == pytest.approx(2.0) and 0.9 < told["finger_speed_share"] < 1.0 + 1e-9
+    assert not any("motor" in w for w in told["warnings"])
+    # It is longer by no more than it must be, and hand and object are together where they were.
+    assert reference.n_steps < found.n_steps < 1.5 * reference.n_steps
+    assert found.object_position_w[-1] == pytest.approx(reference.object_position_w[-1], abs=1e-3)
+    assert told["penetration_max_m"] == pytest.approx(reference.diagnosis["penetration_max_m"], abs=5e-4)
+    for finger, gap in told["contact_gap_m"].items():
+        assert gap == pytest.approx(reference.diagnosis["contact_gap_m"][finger], abs=1e-3)
+
+
+def test_a_grasp_whose_fingers_are_too_fast_is_told(reference: Reference) -> None:
+    """Other grasps keep the motion that they are tried out for, so they cannot wait."""
+    assert any("2.5 times its motor's speed" in w for w in _warnings({**reference.diagnosis, "finger_speed_share": 2.5}))
