@@ -19,7 +19,7 @@ from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.engine import MUJOCO, Engine
 from dextrack.mining.ensemble import Member
 from dextrack.mining.hardening import Hardening, HardeningConfig
-from dextrack.mining.replays import EVALUATION_SEED, SELECTION_SEED, replay, selection, survivals
+from dextrack.mining.replays import EVALUATION_SEED, SELECTION_SEED, Spent, replay, selection, survivals
 from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.mining.tuning import Tuning, TuningConfig
 from dextrack.objects.distance import signed_distance
@@ -133,6 +133,7 @@ class _Work:
         self._tried: dict[tuple[int, bool], Tried] = {}
         self._lifting: dict[tuple[int, bool], NDArray[np.float64]] = {}
         self._attempts: list[dict[str, Any]] = []
+        self._judging = Spent()
         self._best: Demonstration | None = None
 
     def close(self) -> None:
@@ -234,7 +235,7 @@ class _Work:
 
     def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> Demonstration:
         """Judge an attempt in the worlds that are there to choose by, keep its record, and the demonstration if it is the best."""
-        found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads, selection())
+        found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads, selection(), self._judging)
         outcome = {"lifts_and_holds": found.verdict["lifts_and_holds"], "survived": found.verdict["robust"]["numbers"]["survived"]}
         self._attempts.append({**attempt, **outcome, "seconds": time.monotonic() - began})
         if self._best is None or _rank(found) > _rank(self._best):
@@ -245,7 +246,9 @@ class _Work:
         """The best demonstration, judged in the worlds of verdicts, with the cost of all attempts."""
         assert self._best is not None
         chosen = self._best.verdict["robust"]["numbers"]
-        found = demonstrate(self._scene, self._reference, self._obj, self._best.targets, self._best.provenance, self._began, self._config.threads)
+        of_best = (self._best.targets, self._best.provenance)
+        found = demonstrate(self._scene, self._reference, self._obj, *of_best, self._began, self._config.threads, None, self._judging)
+        work = (self._auditions, self._tuning, self._judging)
         return dataclasses.replace(
             found,
             provenance={
@@ -258,8 +261,9 @@ class _Work:
                 "auditions": {"first": list(self._auditions.first.items()), "whole": list(self._auditions.whole.items())},
                 "tuning": self._tuning.told,
                 "attempts": self._attempts,
-                "control_steps": self._auditions.steps + self._tuning.steps + sum(a["control_steps"] for a in self._attempts),
-                "physics_seconds": self._auditions.physics_seconds + self._tuning.physics_seconds + sum(a["physics_seconds"] for a in self._attempts),
+                "judging": dataclasses.asdict(self._judging),
+                "control_steps": sum(w.steps for w in work) + sum(a["control_steps"] for a in self._attempts),
+                "physics_seconds": sum(w.physics_seconds for w in work) + sum(a["physics_seconds"] for a in self._attempts),
                 "seconds": time.monotonic() - self._began,
             },
         )
@@ -279,6 +283,7 @@ def demonstrate(
     began: float,
     threads: int = 0,
     members: tuple[Member, ...] | None = None,
+    spent: Spent | None = None,
 ) -> Demonstration:
     """Replay a tracker's targets and judge them: the way of every tracker from targets to a demonstration.
 
@@ -291,13 +296,14 @@ def demonstrate(
         began: ``time.monotonic()`` when the work began.
         threads: of the perturbed replays; 0: all cores.
         members: worlds of the perturbed replays, where they are not those of verdicts.
+        spent: what the replays cost is added to it.
 
     Raises:
         SimulationError: the replay left the range of finite numbers.
     """
-    reached = replay(scene, reference, targets)
+    reached = replay(scene, reference, targets, spent)
     hull = hull_vertices(obj.vertices)
-    survived = survivals(scene, reference, hull, targets, threads, members)
+    survived = survivals(scene, reference, hull, targets, threads, members, spent)
     verdict = judge(reference, hull, reached.object_position_w, reached.object_quaternion_w, reached.penetration, survived)
     common = {"reference": reference.digest, "object": obj.digest, "evaluation_seed": EVALUATION_SEED, "version": __version__}
     return Demonstration(

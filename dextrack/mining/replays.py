@@ -8,6 +8,7 @@ best of several in the worlds that judge it.
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import mujoco
 import numpy as np
@@ -51,6 +52,20 @@ class Replay:
     """(N + 1,): deepest hand-object penetration, m, as the engine's contacts measure it."""
 
 
+@dataclasses.dataclass
+class Spent:
+    """What replays cost; each adds to it."""
+
+    steps: int = 0
+    physics_seconds: float = 0.0
+    """Wall time inside the engine."""
+
+    def add(self, steps: int, physics_seconds: float) -> None:
+        """Another replay."""
+        self.steps += steps
+        self.physics_seconds += physics_seconds
+
+
 def perturbations() -> tuple[Member, ...]:
     """The worlds of a verdict's perturbed replays."""
     return _drawn(EVALUATION_SEED, REPLAYS, (1.0 - RANGE, 1.0 + RANGE), (1.0 - RANGE, 1.0 + RANGE))
@@ -74,8 +89,8 @@ def _drawn(seed: int, count: int, friction: tuple[float, float], mass: tuple[flo
     )
 
 
-def replay(scene: Scene, reference: Reference, targets: Floats) -> Replay:
-    """Replay ``targets`` (N, 22) from the reference's first state, the object at rest, in the nominal world.
+def replay(scene: Scene, reference: Reference, targets: Floats, spent: Spent | None = None) -> Replay:
+    """Replay ``targets`` (N, 22) from the reference's first state, the object at rest, in the nominal world; what it costs is added to ``spent``.
 
     Raises:
         SimulationError: the state left the range of finite numbers.
@@ -87,12 +102,17 @@ def replay(scene: Scene, reference: Reference, targets: Floats) -> Replay:
     qpos, qvel, depth = [data.qpos.copy()], [data.qvel.copy()], [0.0]
     mujoco.mj_forward(scene.model, data)
     depth[0] = _penetration(scene, data)
+    physics = 0.0
     for target in targets:
         data.ctrl[:] = target
+        began = time.perf_counter()
         mujoco.mj_step(scene.model, data, scene.physics.substeps)
+        physics += time.perf_counter() - began
         qpos.append(data.qpos.copy())
         qvel.append(data.qvel.copy())
         depth.append(_penetration(scene, data))
+    if spent is not None:
+        spent.add(len(targets), physics)
     q, v, k = np.array(qpos), np.array(qvel), scene.object_qpos
     if not np.isfinite(q).all() or not np.isfinite(v).all():
         raise SimulationError(f"replay of {reference.name}: the state is not finite.", remedy="mine again with another seed, or report the object.")
@@ -111,13 +131,31 @@ def _penetration(scene: Scene, data: mujoco.MjData) -> float:
 
 
 def survivals(
-    scene: Scene, reference: Reference, hull_o: ArrayLike, targets: Floats, threads: int = 0, members: tuple[Member, ...] | None = None
+    scene: Scene,
+    reference: Reference,
+    hull_o: ArrayLike,
+    targets: Floats,
+    threads: int = 0,
+    members: tuple[Member, ...] | None = None,
+    spent: Spent | None = None,
 ) -> list[bool]:
-    """For each perturbed replay of ``targets``, whether it lifts and holds; ``hull_o`` (H, 3) m is the object's hull, ``members`` are other worlds."""
+    """For each perturbed replay of ``targets``, whether it lifts and holds.
+
+    Args:
+        scene: the nominal world.
+        reference: what was to be tracked.
+        hull_o: (H, 3) m, the object's hull.
+        targets: (N, 22), m and rad.
+        threads: of MuJoCo; 0: all cores.
+        members: worlds, where they are not those of verdicts.
+        spent: what the replays cost is added to it.
+    """
     members = perturbations() if members is None else members
     ensemble = Ensemble(scene, reference, members, 1, threads)
     start = ensemble.qpos()
     qpos, _ = ensemble.advance(targets)
+    if spent is not None:
+        spent.add(ensemble.steps, ensemble.physics_seconds)
     k = scene.object_qpos
     out = []
     for first, rest in zip(start, qpos, strict=True):

@@ -167,7 +167,7 @@ def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
     found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, budget=1, threads=1))
     attempts = found.provenance["attempts"]
     assert len(attempts) == 1 and attempts[0]["by"] == "search" and found.provenance["attempt"] == 0
-    heard = found.provenance["control_steps"] - attempts[0]["control_steps"]
+    heard = found.provenance["control_steps"] - found.provenance["judging"]["steps"] - attempts[0]["control_steps"]
     assert 0 < heard <= len(MEMBERS) * reference.n_steps  # less where the object is dropped
     assert 0.0 < found.provenance["physics_seconds"] < found.provenance["seconds"]
 
@@ -238,6 +238,11 @@ def test_the_worlds_that_choose_are_not_those_that_judge(reference: Reference, m
     assert asked == [chosen] * (len(asked) - 1) + [None]
     assert found.verdict["robust"]["numbers"]["replays"] == 8
     assert found.provenance["selection"]["replays"] == 16 and found.provenance["selection"]["survived"] >= 15
+    # Judging is simulated too, and counts: a nominal replay and the worlds of either kind.
+    judging = found.provenance["judging"]
+    assert judging["steps"] == reference.n_steps * (17 * (len(asked) - 1) + 9)
+    assert 0.0 < judging["physics_seconds"] < found.provenance["physics_seconds"] < found.provenance["seconds"]
+    assert found.provenance["control_steps"] > judging["steps"]
 
 
 @pytest.mark.parametrize(
