@@ -6,6 +6,7 @@ killed loses its task and no more, and when this process is killed its workers e
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -104,7 +105,9 @@ def _may_be_made_from(campaign: Campaign, task: Task) -> list[str]:
     """The inputs of ``task`` as it was when the campaign began, and as it is if it was retargeted since."""
     digests = [task.digest]
     if task.recording is not None and not task.fault and task.path.is_file():
-        digests.append(made_from(Reference.load(task.path)))
+        # A file that cannot be read is no reference: the task is still to be done.
+        with contextlib.suppress(InputError):
+            digests.append(made_from(Reference.load(task.path)))
     return [inputs(digest, campaign.config, campaign.seed, campaign.engine) for digest in digests]
 
 

@@ -144,6 +144,16 @@ def test_a_reference_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypat
         campaign._mine_job(folder / "a.npz", "another", pretend.Config(), 0, MUJOCO, lambda *_: None)  # type: ignore[arg-type]
 
 
+def test_a_reference_that_was_damaged_meanwhile_does_not_hide_what_is_done(tmp_path: Path) -> None:
+    """Whoever interrupts is told what is done, whatever became of the other files."""
+    folder, path = pretend.references(tmp_path, ("a", "b")), tmp_path / "d.h5"
+    wanted = pretend.wanted(path, folder)
+    campaign.run(wanted, pretend.Quiet())
+    recorded = [dataclasses.replace(t, recording=path, digest=t.digest if t.name == "a" else "of the recording") for t in wanted.tasks]
+    (folder / "b.npz").write_bytes(b"PK")
+    assert [row.task for row in campaign.known(dataclasses.replace(wanted, tasks=tuple(recorded)))] == ["a@leap_right"]
+
+
 def test_another_object_or_another_demonstration_in_the_store_is_mined_again(tmp_path: Path) -> None:
     """No array of a reference shows its object's mass; and what another command put into the store is not what this one made."""
     folder, path = pretend.references(tmp_path, ("a", "b")), tmp_path / "d.h5"
