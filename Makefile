@@ -22,6 +22,8 @@ ARGS ?=
 NAME ?=
 # SKIP_APT=1 leaves the system's packages to you.
 SKIP_APT ?=
+# make track cell:=twin_wire, or cell=twin_wire, takes another cell.
+cell ?=
 # SLOW=1 also runs the tests that take more than a few seconds.
 SLOW ?=
 
@@ -36,7 +38,7 @@ test: setup  ## run the tests; SLOW=1 runs the slow ones too
 	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow") $(ARGS)
 
 track: setup  ## a real recording becomes a tracked trial: runs/latest/report.html
-	$(BIN)/dextrack demo $(ARGS)
+	$(BIN)/dextrack demo $(if $(cell),--cell $(cell)) $(ARGS)
 
 lint: setup  ## check style, types and Dockerfiles (layers, Python 3.8 chain and file sizes are tests of tests/house)
 	$(BIN)/ruff check

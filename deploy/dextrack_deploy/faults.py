@@ -48,7 +48,7 @@ _CONFIGURED = frozenset(State) - {State.UNCONFIGURED}
 
 RESPONSES: dict[Fault, Response] = {
     Fault.STALE_SENSOR: Response(Reaction.HOLD, False, MOVING),
-    Fault.STALE_COMMAND: Response(Reaction.HOLD, False, frozenset({State.RUN})),
+    Fault.STALE_COMMAND: Response(Reaction.HOLD, False, MOVING),
     Fault.DEAD_NODE: Response(Reaction.HOLD, False, MOVING),
     Fault.OVERRUN: Response(Reaction.HOLD, False, MOVING),
     Fault.TRACKING: Response(Reaction.HOLD, False, MOVING),

@@ -22,6 +22,8 @@ ENABLE, ESTOP = "operator/enable", "estop"
 """Topics that come from outside the graph: from whoever conducts the trial, and from the cell's emergency stop where it has one."""
 FOLLOWED = "shadow/joint_states"
 """Topic that the cell follows in RUN."""
+MOTION = "motion/joint_targets"
+"""What arm and hand follow in APPROACH and RETREAT."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from dextrack import rotations
 from dextrack.errors import InputError
 from dextrack.hands.spec import HandSpec
+from dextrack.objects.symmetry import Symmetry
 from dextrack.references.reference import Reference
 from dextrack_deploy.arm.spec import ArmSpec
 from dextrack_deploy.watches import Measurements, WatchLimits
@@ -68,6 +69,7 @@ def check_object(
     quaternion_w: ArrayLike | None,
     expected_position_w: ArrayLike,
     expected_quaternion_w: ArrayLike,
+    symmetry: Symmetry | None = None,
     position_m: float = 0.03,
     yaw_rad: float = 0.26,
     tilt_rad: float = 0.26,
@@ -79,14 +81,17 @@ def check_object(
         quaternion_w: (4,) measured, wxyz.
         expected_position_w: (3,) first object position of the placed reference.
         expected_quaternion_w: (4,) first object rotation.
+        symmetry: rotations after which the object looks the same: they do not count. None: it has none.
         position_m: largest distance.
-        yaw_rad: largest turn about the vertical; pi for an object that looks the same from all sides.
+        yaw_rad: largest turn about the vertical.
         tilt_rad: largest tilt away from the vertical.
     """
     if position_w is None or quaternion_w is None:
         return [Check("object", False, "the object is not seen.", "put it in the camera's view, and check object_pose.")]
     distance = float(np.linalg.norm(np.asarray(position_w, dtype=np.float64) - np.asarray(expected_position_w, dtype=np.float64)))
-    w, x, y, z = rotations.multiply(rotations.normalise(quaternion_w), rotations.conjugate(rotations.normalise(expected_quaternion_w)))
+    expected = rotations.normalise(expected_quaternion_w)
+    seen = (symmetry or Symmetry()).nearest(rotations.normalise(quaternion_w), expected)
+    w, x, y, z = rotations.multiply(seen, rotations.conjugate(expected))
     # Swing-twist: the turn about the world's z, and what is left.
     yaw = float(2.0 * np.arctan2(abs(z), abs(w)))
     tilt = float(2.0 * np.arctan2(np.hypot(x, y), np.hypot(w, z)))
@@ -156,6 +161,8 @@ class TrialPreflight:
     limits: WatchLimits
     folder: Path | None = None
     """The trial folder; None: nothing is written."""
+    symmetry: Symmetry | None = None
+    """Of the object; None: it has none, or is not known."""
 
     def checks(self, m: Measurements, now: float, running: bool = False) -> list[Check]:
         """What ``m`` shows at ``now`` (s); ``running``: before RUN, where the hand must be at the start, and not before APPROACH."""
@@ -165,7 +172,7 @@ class TrialPreflight:
         checks += check_joints("arm", arm.joint_names, m.arm_q, arm.lower, arm.upper)
         checks += check_joints("hand", hand.finger_joints, m.fingers, hand.lower, hand.upper, margin=self.limits.joint_margin)
         checks += check_motors(hand.finger_joints, m.temperature, m.voltage)
-        checks += check_object(m.object_position_w, m.object_quaternion_w, reference.object_position_w[0], reference.object_quaternion_w[0])
+        checks += check_object(m.object_position_w, m.object_quaternion_w, reference.object_position_w[0], reference.object_quaternion_w[0], self.symmetry)
         if self.folder is not None:
             checks += check_disk(self.folder)
         if running:

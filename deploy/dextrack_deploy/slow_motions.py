@@ -25,13 +25,10 @@ from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.inverse import InverseKinematics
 from dextrack_deploy.arm.model import cell_spec
 from dextrack_deploy.cell import CellConfig
+from dextrack_deploy.slow_speed import FINGER_ACCELERATION, FINGER_VELOCITY, SPEED
 
 Floats = NDArray[np.float64]
 
-SPEED = 0.25
-"""Part of the arm's published velocity and acceleration that a slow motion uses."""
-FINGER_VELOCITY, FINGER_ACCELERATION = 1.0, 4.0
-"""rad/s and rad/s2: a third of what the hand's motors do without load."""
 HEIGHTS = (0.12, 0.20, 0.06)
 """How far above the start an approach comes down from, m; the first that is free is taken."""
 RISE = 0.12

@@ -15,7 +15,7 @@ from dextrack_deploy.arm.spec import ArmSpec
 from dextrack_deploy.cell import CellConfig
 from dextrack_deploy.drivers.leap_registers import current_limits
 from dextrack_deploy.faults import ERROR_OF, GOES_HOME, Fault, Reason
-from dextrack_deploy.graph import ENABLE, ESTOP, FOLLOWED, HEARTBEAT_DEADLINE
+from dextrack_deploy.graph import CAMERA_PERIOD, ENABLE, ESTOP, FOLLOWED, HEARTBEAT_DEADLINE, MOTION
 from dextrack_deploy.status import State
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,9 @@ class WatchLimits:
     object_age_s: float = 0.25
     """The object counts as lost when its newest pose is older."""
     object_jump_m: float = 0.10
-    """Largest distance between two poses of the object; about 3 m/s at 30 Hz, above what the noise of an estimator makes."""
+    """Largest distance between two poses of the object that follow each other; about 3 m/s at 30 Hz, above what the noise of an estimator makes."""
+    object_speed_mps: float = 1.0
+    """Where poses were missed between the two: so much farther for each further second; nobody's hand carries faster, and references keep to half of it."""
     nodes: tuple[str, ...] = ()
     """Nodes whose heartbeat is watched."""
     heartbeat_s: float = HEARTBEAT_DEADLINE
@@ -157,6 +159,8 @@ class Measurements:
     """Whether the emergency stop is pressed."""
     overruns: int = 0
     """Overruns of the control loop in a row."""
+    ticks: int = 0
+    """Targets that the control loop has given in this motion: 0 while it is planned."""
     disk_free_mb: float | None = None
 
 
@@ -208,11 +212,11 @@ class Watcher:
         """Drop what ``lasts`` remembers under keys that begin with ``prefix``."""
         self._since = {k: v for k, v in self._since.items() if not k.startswith(prefix)}
 
-    def jump(self, m: Measurements) -> float:
-        """Distance of the object's newest pose from the one before it, m; 0 where the stamp is not new."""
+    def jump(self, m: Measurements) -> tuple[float, float]:
+        """Distance of the object's newest pose from the one before it, m, and how long that took, s; zeros where the stamp is not new."""
         if self._object is None or m.object_position_w is None or m.stamps.get("object_pose", -np.inf) <= self._object[0]:
-            return 0.0
-        return float(np.linalg.norm(m.object_position_w - self._object[1]))
+            return 0.0, 0.0
+        return float(np.linalg.norm(m.object_position_w - self._object[1])), m.stamps["object_pose"] - self._object[0]
 
 
 def _sensors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:
@@ -226,12 +230,14 @@ def _sensors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reas
 
 
 def _followed(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
-    """What the cell follows in RUN: a stream that ends or repeats itself makes the cell stand, and would move it unasked when it comes back."""
+    """What the cell follows: a stream that ends or repeats itself makes the cell stand, and would move it unasked when it comes back."""
     age, for_s = w.limits.followed_s
-    stamp = m.stamps.get(FOLLOWED)
-    if w.lasts("followed", state is State.RUN and (stamp is None or now - stamp > age), now, for_s):
-        what = "was never heard" if stamp is None else f"carries a sample {now - stamp:.2f} s old (limit {age:.2f} s)"
-        yield Reason(Fault.STALE_COMMAND, f"{FOLLOWED} {what}")
+    # A slow motion that is still planned gives nothing to follow.
+    for name, due in ((FOLLOWED, state is State.RUN), (MOTION, state in (State.APPROACH, State.RETREAT) and m.ticks > 0)):
+        stamp = m.stamps.get(name)
+        if w.lasts(f"followed {name}", due and (stamp is None or now - stamp > age), now, for_s):
+            what = "was never heard" if stamp is None else f"carries a sample {now - stamp:.2f} s old (limit {age:.2f} s)"
+            yield Reason(Fault.STALE_COMMAND, f"{name} {what}")
 
 
 def _nodes(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
@@ -331,8 +337,10 @@ def _object(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
         yield Reason(Fault.OBJECT_LOST, f"the object's newest pose is {age:.2f} s old (limit {w.limits.object_age_s:.2f} s)")
     if -age > w.limits.ahead_s:
         yield Reason(Fault.OBJECT_LOST, f"the object's newest pose is stamped {-age:.2f} s ahead of this clock (limit {w.limits.ahead_s:.2f} s)")
-    if w.jump(m) > w.limits.object_jump_m:
-        yield Reason(Fault.OBJECT_JUMP, f"the object moved {w.jump(m):.3f} m between two poses (limit {w.limits.object_jump_m:.3f} m)")
+    jump, seconds = w.jump(m)
+    limit = w.limits.object_jump_m + w.limits.object_speed_mps * max(seconds - CAMERA_PERIOD, 0.0)
+    if jump > limit:
+        yield Reason(Fault.OBJECT_JUMP, f"the object moved {jump:.3f} m between two poses {1e3 * seconds:.0f} ms apart (limit {limit:.3f} m)")
 
 
 def _people(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:

@@ -76,20 +76,24 @@ class Symmetry:
         return closure([rotations.from_rotation_vector(2 * np.pi / n * np.array(a)) for a, n in (finite if free is None else finite[:1])])
 
     def angle(self, q: ArrayLike, reference_q: ArrayLike) -> Floats:
-        """Smallest angle in rad, in [0, pi], between rotations ``q`` and ``reference_q`` (..., 4), wxyz, over the whole group; shape (...).
+        """Smallest angle in rad, in [0, pi], between rotations ``q`` and ``reference_q`` (..., 4), wxyz, over the whole group; shape (...)."""
+        return rotations.angle(self.nearest(q, reference_q), reference_q)
 
-        Exact for axes of any angle too: over turns about a unit axis a, the largest |<d, turn>| of d = (w, v) is sqrt(w^2 + (v.a)^2).
+    def nearest(self, q: ArrayLike, reference_q: ArrayLike) -> Floats:
+        """Of the rotations that look like ``q``, the one nearest to ``reference_q``; (..., 4) all, wxyz.
+
+        Exact for axes of any angle too: of d = (w, v), the turn by 2 atan2(-v.a, w) about the unit axis a leaves nothing along a.
         """
-        apart = rotations.multiply(rotations.conjugate(reference_q), q)
+        q, reference_q = np.broadcast_arrays(np.asarray(q, dtype=np.float64), np.asarray(reference_q, dtype=np.float64))
         if self.is_sphere:
-            return np.zeros(apart.shape[:-1])
+            return np.array(reference_q)
+        apart = rotations.multiply(rotations.conjugate(reference_q), q)
         d = rotations.multiply(apart[..., None, :], rotations.conjugate(self.representatives()))
-        along, across = d[..., 0], np.linalg.norm(d[..., 1:], axis=-1)
         if self.free_axis is not None:
-            about = d[..., 1:] @ self.free_axis
-            along, across = np.hypot(along, about), np.linalg.norm(d[..., 1:] - about[..., None] * self.free_axis, axis=-1)
-        out: Floats = (2.0 * np.arctan2(across, np.abs(along))).min(axis=-1)
-        return out
+            half = np.arctan2(-(d[..., 1:] @ self.free_axis), d[..., 0])[..., None]
+            d = rotations.multiply(d, np.concatenate([np.cos(half), np.sin(half) * self.free_axis], axis=-1))
+        least = np.arctan2(np.linalg.norm(d[..., 1:], axis=-1), np.abs(d[..., 0])).argmin(axis=-1)
+        return rotations.multiply(reference_q, np.take_along_axis(d, least[..., None, None], axis=-2)[..., 0, :])
 
     def as_array(self) -> Floats:
         """The generators as (k, 4): axis x, y, z and order."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from dextrack_deploy.watches import Measurements, WatchLimits
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
+from dextrack.objects.symmetry import Symmetry
 from dextrack.references.reference import Reference
 from dextrack.rotations import from_hinges, multiply
 
@@ -57,8 +59,31 @@ def test_object_at_the_start(offset: list[float], hinges: list[float], expected:
         assert verdicts(preflight.check_object(place + offset, sign * turned, place, attitude)) == expected
 
 
-def test_a_yaw_that_does_not_matter_passes_and_nan_and_blindness_do_not() -> None:
-    assert verdicts(preflight.check_object(np.zeros(3), from_hinges([0, 0, 3.1]), np.zeros(3), UP, yaw_rad=np.pi)) == [True, True, True]
+@pytest.mark.parametrize(
+    ("symmetry", "hinges", "expected"),
+    [
+        ("z", [0, 0, 3.1], [True, True, True]),
+        ("z", [0, 0.4, 1.0], [True, True, False]),
+        ("none", [0, 0, 3.1], [True, False, True]),
+        ("z4", [0, 0, np.pi / 2 + 0.1], [True, True, True]),
+        ("z4", [0, 0, np.pi / 4], [True, False, True]),
+        ("z,x2", [np.pi, 0, 0.7], [True, True, True]),
+        ("sphere", [1.0, 1.0, 1.0], [True, True, True]),
+    ],
+)
+def test_a_turn_after_which_an_object_looks_the_same_does_not_count(symmetry: str, hinges: list[float], expected: list[bool]) -> None:
+    """What the camera sees of a cylinder says nothing of its turn about its axis, wherever that axis points when the trial begins."""
+    own = multiply(UP, from_hinges(hinges))
+    assert verdicts(preflight.check_object(np.zeros(3), own, np.zeros(3), UP, Symmetry.parse(symmetry))) == expected
+
+
+def test_a_trial_knows_the_symmetry_of_its_object() -> None:
+    check, m, now = trial(object_quaternion_w=from_hinges([0, 0, 2.0]))
+    assert any("turned by 115 degrees" in r for r in preflight.refusals(check.checks(m, now)))
+    assert preflight.refusals(dataclasses.replace(check, symmetry=Symmetry.parse("z")).checks(m, now)) == []
+
+
+def test_what_is_not_seen_or_no_number_does_not_pass() -> None:
     assert verdicts(preflight.check_object(None, None, np.zeros(3), UP)) == [False]
     assert verdicts(preflight.check_object(np.full(3, np.nan), UP, np.zeros(3), UP))[0] is False
 

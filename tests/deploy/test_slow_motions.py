@@ -11,7 +11,8 @@ from dextrack_deploy.approach import Motion
 from dextrack_deploy.arm.model import cell_spec
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
-from dextrack_deploy.slow_motions import SPEED, SlowMotions
+from dextrack_deploy.slow_motions import SlowMotions
+from dextrack_deploy.slow_speed import SPEED
 from scipy.spatial import ConvexHull
 
 from dextrack import rotations

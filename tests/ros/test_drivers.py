@@ -264,6 +264,30 @@ def test_nothing_is_written_to_an_arm_that_was_stopped_until_a_motion_begins_whe
     np.testing.assert_allclose(node._guard.safe_target, device.joints, atol=0.01)
 
 
+@pytest.mark.parametrize("which", ["hand_node", "arm_node"])
+def test_a_slow_motion_that_jumps_is_not_followed(which: str, request: pytest.FixtureRequest) -> None:
+    """Once its guard follows, a driver would go wherever it is called as fast as the joints can. No slow motion is that fast."""
+    node, device = request.getfixturevalue(which)
+    tell(node, State.IDLE)
+    tell(node, State.APPROACH)
+    for k in range(5):
+        move(node, targets() + 0.002 * k)
+    assert errors(node) == [] and device.told.count("write") >= 5
+    before = node._guard.safe_target
+    for _ in range(5):
+        move(node, targets() + 1.0)
+        node._tick()
+    assert errors(node) == ["hearing motion/joint_targets"] and "jumped by 0.99" in node._errors["hearing motion/joint_targets"]
+    np.testing.assert_allclose(node._guard.safe_target, before, atol=0.01)
+    # The motion is over with that. The next one may begin anywhere, as each does.
+    tell(node, State.FAULT, Reaction.STOP_ARM)
+    assert node._recover()[0]
+    tell(node, State.HOLD)
+    tell(node, State.RETREAT)
+    move(node, targets() + 0.3)
+    assert errors(node) == []
+
+
 def test_a_stop_that_the_arm_did_not_take_is_told_again(arm_node: tuple[Any, Arm]) -> None:
     node, device = arm_node
     device.refused = {"stop"}

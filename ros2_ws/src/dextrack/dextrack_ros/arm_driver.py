@@ -12,7 +12,9 @@ from dextrack_deploy.continuity import Continuity
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.protocols import ArmDriver
 from dextrack_deploy.drivers.registry import open_arm
+from dextrack_deploy.graph import FOLLOWED, MOTION
 from dextrack_deploy.placed import load_arm_path, placed_reference
+from dextrack_deploy.slow_speed import SPEED
 from dextrack_deploy.status import Reaction, State, Status
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
@@ -29,7 +31,6 @@ ENGAGING_VELOCITY = 0.5
 """Speed of a joint while it catches up with its first target, rad/s."""
 _STOPS = (Reaction.STOP_ARM, Reaction.DROP_TORQUE)
 _STOPPING = "stopping the arm"
-_FOLLOWED, _MOTION = "shadow/joint_states", "motion/joint_targets"
 
 
 class ArmDriverNode(CellNode):
@@ -54,14 +55,15 @@ class ArmDriverNode(CellNode):
         self._continuity = Continuity(WRIST_JOINTS, WRIST_SPEED, CONTROL_PERIOD)
         self._followed = 0
         self._stamp = 0
-        self.hear(_FOLLOWED, self._follow)
-        self.hear(_MOTION, self._move)
+        self.hear(FOLLOWED, self._follow)
+        self.hear(MOTION, self._move)
         self.offer("arm/recover", self._recover)
 
     def configure(self) -> None:
         """Connect to the arm and build its inverse kinematics."""
         cell = load_cell(self.value("cell"))
         self._arm = load_arm(cell.arm.model)
+        self._slow = Continuity(self._arm.joint_names, SPEED * self._arm.velocity, CONTROL_PERIOD)
         self._base = placed_reference(self.value("placed")).base_quaternion_w
         self._path = load_arm_path(self.value("placed"))
         self._wrist = WristToArm(cell)
@@ -94,6 +96,8 @@ class ArmDriverNode(CellNode):
 
     def on_status(self, status: Status) -> None:
         """Stop the arm by its own stop where the supervisor says so."""
+        if status.state not in (State.APPROACH, State.RETREAT):
+            self._slow.begin()
         if self._driver is not None and not self.value("dry_run") and not status.may_move and status.reaction in _STOPS and not self._stopped:
             self._running = False
             # The guard is silent from now on: its last target would call an arm that stopped beyond it back.
@@ -113,7 +117,7 @@ class ArmDriverNode(CellNode):
         self._running = False
         self._engage()
         # Of a motion that has ended: no other message would mend them.
-        for what in (_STOPPING, f"hearing {_FOLLOWED}", f"hearing {_MOTION}"):
+        for what in (_STOPPING, f"hearing {FOLLOWED}", f"hearing {MOTION}"):
             self.mend(what)
         return True, "the arm's error is cleared; the supervisor's reset comes next"
 
@@ -142,9 +146,11 @@ class ArmDriverNode(CellNode):
         if self._guard is None or self._arm is None or self.status().state not in (State.APPROACH, State.RETREAT) or self.value("dry_run"):
             return
         self._running = False
+        targets, stamp = messages.positions(message, self._arm.joint_names), messages.from_time(message.header.stamp)
+        self._slow.check(targets, stamp)
         if self._stopped:
             self._engage()
-        self._guard.command(messages.positions(message, self._arm.joint_names), messages.from_time(message.header.stamp))
+        self._guard.command(targets, stamp)
 
     def _tick(self) -> None:
         assert self._driver is not None and self._guard is not None and self._arm is not None and self._wrist is not None

@@ -12,7 +12,9 @@ from dextrack_deploy.continuity import Continuity
 from dextrack_deploy.drivers.guard import DeadlineGuard, GuardState, JointLimits
 from dextrack_deploy.drivers.protocols import HandDriver, OverloadError
 from dextrack_deploy.drivers.registry import open_hand
+from dextrack_deploy.graph import FOLLOWED, MOTION
 from dextrack_deploy.hand_command import ahead
+from dextrack_deploy.slow_speed import FINGER_VELOCITY
 from dextrack_deploy.status import Reaction, State, Status
 from sensor_msgs.msg import JointState
 
@@ -27,7 +29,6 @@ ENGAGING_VELOCITY = 2.0
 _POWER = {Reaction.HOLD: "full", Reaction.SOFTEN: "soft", Reaction.DROP_TORQUE: "off"}
 """What a reaction makes of the hand. STOP_ARM is about the arm: a hand that was softened before it stays soft."""
 _POWERING, _READING = "powering the hand", "reading the hand"
-_FOLLOWED, _MOTION = "shadow/joint_states", "motion/joint_targets"
 
 
 class HandDriverNode(CellNode):
@@ -43,8 +44,8 @@ class HandDriverNode(CellNode):
         self._empower = self.guarded(_POWERING, lambda _: self._give_power())
         self._lag = 0.0
         self._stamps: collections.deque[int] = collections.deque(maxlen=61)
-        self.hear(_FOLLOWED, lambda m: self._command(m, State.RUN))
-        self.hear(_MOTION, lambda m: self._command(m, State.APPROACH, State.RETREAT))
+        self.hear(FOLLOWED, lambda m: self._command(m, State.RUN))
+        self.hear(MOTION, lambda m: self._command(m, State.APPROACH, State.RETREAT))
         self.offer("hand/recover", self._recover)
 
     def configure(self) -> None:
@@ -52,6 +53,7 @@ class HandDriverNode(CellNode):
         cell = load_cell(self.value("cell"))
         self._hand = load_hand(cell.hand.model)
         self._continuity = Continuity(self._hand.finger_joints, self._hand.velocity, CONTROL_PERIOD)
+        self._slow = Continuity(self._hand.finger_joints, np.full(len(self._hand.finger_joints), FINGER_VELOCITY), CONTROL_PERIOD)
         # Without torque: that comes with the operator's word, which is to activate.
         self._driver = open_hand(cell.drivers.hand, self.value("address"), cell.hand.zeros, engage=False)
         self._lag = cell.hand.lag_s
@@ -84,6 +86,7 @@ class HandDriverNode(CellNode):
         if not status.may_move:
             self._guard.hold()
             self._continuity.begin()
+            self._slow.begin()
 
     def _give_power(self) -> None:
         """Give the hand the power that is wanted. One that was not taken is not known: whatever is wanted next is told to the motors."""
@@ -105,7 +108,7 @@ class HandDriverNode(CellNode):
         self._power = self._wanted
         self._engage()
         # Of a motion that has ended: no other message would mend them.
-        for what in (_POWERING, f"hearing {_FOLLOWED}", f"hearing {_MOTION}"):
+        for what in (_POWERING, f"hearing {FOLLOWED}", f"hearing {MOTION}"):
             self.mend(what)
         return True, f"the hand has {self._power} power where it is; the supervisor's reset comes next"
 
@@ -123,8 +126,7 @@ class HandDriverNode(CellNode):
             return
         stamp = messages.from_time(message.header.stamp)
         targets = messages.positions(message, self._hand.finger_joints)
-        if State.RUN in states:
-            self._continuity.check(targets, stamp)
+        (self._continuity if State.RUN in states else self._slow).check(targets, stamp)
         velocity = messages.velocities(message, self._hand.finger_joints)
         if State.RUN in states and velocity is not None:
             targets = ahead(targets, velocity, self._lag)

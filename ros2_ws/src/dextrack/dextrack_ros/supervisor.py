@@ -24,6 +24,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header, String
 
 from dextrack.hands import load_hand
+from dextrack.objects.spec import ObjectSpec
+from dextrack.objects.symmetry_detection import symmetry_of
 from dextrack_ros import dds, messages
 from dextrack_ros.node import CellNode, run
 
@@ -57,7 +59,7 @@ class SupervisorNode(CellNode):
         self.hear("arm/joint_states", self._hear_arm, fetched=True)
         self.hear("state/hand", self._hear_state, fetched=True)
         self.hear(graph.FOLLOWED, self._hear_shadow, fetched=True)
-        self.hear("motion/joint_targets", lambda m: self._measured.update(arm_target=messages.positions(m, self._arm.joint_names)), fetched=True)
+        self.hear(graph.MOTION, self._hear_motion, fetched=True)
         self.hear("controller/progress", self._hear_progress)
         self.hear(graph.ENABLE, self._hear_operator)
         self.hear(graph.ESTOP, self._hear_estop)
@@ -74,7 +76,8 @@ class SupervisorNode(CellNode):
         where = f"on the topic {graph.ESTOP} of ROS domain {os.environ.get(dds.DOMAIN_VARIABLE, '0')}"
         limits = WatchLimits.of_cell(cell, self._arm, self._hand, self._watched, where)
         self._supervisor = Supervisor(Watcher(limits, self._joint_names, self._arm.joint_names), speed=self.value("speed"))
-        self._preflight = preflight.TrialPreflight(self._arm, self._hand, reference, limits, Path(trial) if trial else None)
+        symmetry = symmetry_of(ObjectSpec.load(Path(self.value("object")))) if self.value("object") else None
+        self._preflight = preflight.TrialPreflight(self._arm, self._hand, reference, limits, Path(trial) if trial else None, symmetry)
         self._forget()
         self._logged = 0
         if trial:
@@ -164,7 +167,7 @@ class SupervisorNode(CellNode):
         if values["state"] != state.value:
             # Of a motion that has ended: neither its overruns nor its end mean anything now.
             return
-        self._measured["overruns"] = int(values["in_a_row"])
+        self._measured.update(overruns=int(values["in_a_row"]), ticks=int(values["tick"]))
         if state is State.RUN:
             self._ticks = int(values["tick"]), int(values["ticks"])
         if values["done"] == "true" and state in _ENDS:
@@ -175,6 +178,10 @@ class SupervisorNode(CellNode):
     def _hear_shadow(self, message: JointState) -> None:
         self._stamps[graph.FOLLOWED] = messages.from_time(message.header.stamp) * 1e-9
         self._measured["shadow"] = messages.positions(message, self._joint_names)
+
+    def _hear_motion(self, message: JointState) -> None:
+        self._stamps[graph.MOTION] = messages.from_time(message.header.stamp) * 1e-9
+        self._measured["arm_target"] = messages.positions(message, self._arm.joint_names)
 
     def _hear_operator(self, message: Header) -> None:
         stamp = messages.from_time(message.stamp)
@@ -216,7 +223,7 @@ class SupervisorNode(CellNode):
         for t in self._supervisor.transitions[self._logged :]:
             self._log("state", at=t.now, durable=True, before=t.before.value, after=t.after.value, reason=t.reason)
             self.get_logger().info(f"{t.before.value} -> {t.after.value}: {t.reason}")
-            self._measured["overruns"] = 0
+            self._measured.update(overruns=0, ticks=0)
             if t.after is State.RUN:
                 self._finished, self._ticks = False, (0, 0)
         self._logged = len(self._supervisor.transitions)
