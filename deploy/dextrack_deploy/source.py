@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from dextrack.demonstrations import store
@@ -20,6 +21,23 @@ def split_source(text: str) -> tuple[Path, str]:
         raise InputError("no reference was given.", remedy="give a reference (.npz) or a demonstration (.h5 or .h5:name).")
     path, colon, name = text.rpartition(":")
     return (Path(path), name) if colon else (Path(text), "")
+
+
+def split_place(text: str) -> tuple[float, float, float] | None:
+    """Where an object lies, out of ``x,y,turn`` in m and degrees; None where the text is empty.
+
+    Raises:
+        InputError: it is not three finite numbers.
+    """
+    if not text:
+        return None
+    try:
+        x, y, turn = (float(part) for part in text.split(","))
+    except ValueError:
+        x = y = turn = math.nan
+    if not math.isfinite(x + y + turn):
+        raise InputError(f"at: {text!r} is not three numbers.", remedy="give x and y in m and the turn in degrees with commas, for example 0.1,-0.2,30.")
+    return x, y, turn
 
 
 def load_source(path: Path, name: str) -> Reference | Demonstration:

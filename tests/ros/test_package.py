@@ -121,11 +121,15 @@ def test_make_installs_no_module_that_an_earlier_build_left(package: Path, tmp_p
 
 
 def test_sources_and_names_are_told_apart(tmp_path: Path) -> None:
-    from dextrack_deploy.source import split_source
+    from dextrack_deploy.source import split_place, split_source
     from dextrack_ros.preparation import default_folder
 
     assert split_source("a/b.npz") == (Path("a/b.npz"), "")
     assert split_source("a/b.h5:apple_lift@leap_right") == (Path("a/b.h5"), "apple_lift@leap_right")
+    assert split_place("") is None and split_place("0.1,-0.2,30") == (0.1, -0.2, 30.0)
+    for wrong in ("0.1", "0.1,0.2,nan", "here"):
+        with pytest.raises(InputError, match="three numbers"):
+            split_place(wrong)
     with pytest.raises(InputError, match="no reference"):
         split_source("")
     assert default_folder("a/b.h5:apple_lift@leap_right").name.startswith("apple_lift-20")

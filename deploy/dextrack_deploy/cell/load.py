@@ -57,7 +57,7 @@ def _zeroed(cell: CellConfig) -> CellConfig:
 
 
 def _measured(cell: CellConfig, folder: Path) -> CellConfig:
-    """``cell`` with the lag of its hand's measured motors, where it names their file; ``folder`` is where the cell's own lies."""
+    """``cell`` with the lag of its hand's measured motors, where it names their file, and their file's whole path; ``folder`` is where the cell's own lies."""
     if not cell.hand.motors:
         return cell
     if cell.hand.lag_s:
@@ -71,7 +71,8 @@ def _measured(cell: CellConfig, folder: Path) -> CellConfig:
     if motors.digest and motors.digest != hand_digest(hand):
         what = f"field hand.motors: {cell.hand.motors} was measured with another model of {hand.name} than this version has."
         raise InputError(what, remedy="measure the hand again (`dextrack calibrate motors`).")
-    return dataclasses.replace(cell, hand=dataclasses.replace(cell.hand, lag_s=motors.lag_s))
+    file = str((folder / cell.hand.motors).resolve())
+    return dataclasses.replace(cell, hand=dataclasses.replace(cell.hand, lag_s=motors.lag_s, motors=file))
 
 
 def _build(kind: type[T], value: Any, where: str) -> T:

@@ -34,13 +34,18 @@ class Case:
     """Address of the arm, where the operator or the cell names one."""
     peers: tuple[str, ...] = ()
     """``hand`` or ``arm``, where it is the twin's bus peer: its driver is the real one's, and there is no hardware."""
+    zeros: int = 0
+    """How many joints of the hand have a measured zero in the cell's file."""
+    motors: str = ""
+    """File of the hand's measured motors; empty: the cell names none."""
 
     @classmethod
     def of(cls, cell: CellConfig, data: Path, runs: Path, port: str | None = None, host: str | None = None) -> Case:
         """The case of ``cell``; ``port`` and ``host`` are what the operator says instead of the cell's own addresses."""
         d = cell.drivers
         peers = tuple(device for device in ("hand", "arm") if getattr(d, f"{device}_address") == PEER)
-        return cls(cell.name, d.hand, d.arm, d.object_pose, data, runs, port or _own(d.hand_address), host or _own(d.arm_address), peers)
+        addresses = (port or _own(d.hand_address), host or _own(d.arm_address))
+        return cls(cell.name, d.hand, d.arm, d.object_pose, data, runs, *addresses, peers, len(cell.hand.zeros), cell.hand.motors)
 
     @property
     def needs_hand(self) -> bool:

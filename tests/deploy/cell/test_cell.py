@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import cell_names, load_cell
 from dextrack_deploy.cell.config import ARMS
-from dextrack_deploy.cell.motors import hand_digest
+from dextrack_deploy.cell.motors import hand_digest, simulated_hand
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand, urdf_export
@@ -170,3 +171,19 @@ def test_motors_that_were_measured_with_another_model_of_the_hand_are_refused(co
         else:
             with pytest.raises(InputError, match="another model of leap_right.*measure the hand again"):
                 load_cell(write(tmp_path, content))
+
+
+def test_the_shadow_simulator_has_the_measured_motors_wherever_it_is_started(content, tmp_path, monkeypatch):
+    """The file lies beside the cell's; a node may have another working folder."""
+    hand = load_hand("leap_right")
+    assert simulated_hand(load_cell("twin").hand) == hand
+    content["hand"].pop("lag_s")
+    content["hand"]["motors"] = "motors.json"
+    measured = {"hand": hand.name, "joints": {"1": {"kp": 3.0, "kv": 0.2, "effort": 0.2, "delay": 0.01}}}
+    (tmp_path / "motors.json").write_text(json.dumps(measured))
+    monkeypatch.chdir(tmp_path)
+    cell = load_cell(write(Path(), content))
+    monkeypatch.chdir("/")
+    found = simulated_hand(cell.hand)
+    assert (found.finger_kp, found.finger_kv) == (3.0, 0.2)
+    assert found.effort[hand.finger_joints.index("1")] == 0.2 and found.effort[0] == hand.effort[0]

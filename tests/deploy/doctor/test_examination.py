@@ -18,7 +18,7 @@ def test_a_healthy_lab_has_nothing_to_complain_of(machine, lab) -> None:
     findings = examine(machine.system, lab, [c for c in CHECKS if c[0] != "packages"])
     complaints = [(f.name, f.level) for f in findings if f.level is not Level.OK]
     # What cannot be measured yet, and what a lab can do without.
-    assert complaints == [("GPU", Level.NOTE), ("calibration", Level.WARNING)]
+    assert complaints == [("GPU", Level.NOTE), ("zeros of the hand", Level.WARNING), ("motors of the hand", Level.WARNING), ("calibration", Level.WARNING)]
 
 
 def test_an_empty_machine_is_judged_without_a_crash(bare, lab, twin) -> None:

@@ -8,13 +8,13 @@ import sys
 import termios
 import tty
 
-_MEANINGS = {"p": "pause", "r": "resume", "h": "hold", "e": "estop", "t": "retreat", "c": "recover", "q": "quit"}
+_MEANINGS = {"g": "proceed", "p": "pause", "r": "resume", "h": "hold", "e": "estop", "t": "retreat", "c": "recover", "q": "quit"}
 
 
 class Keys:
     """Reads single keys where a person sits in front of a terminal; elsewhere (a pipe, a launch file, a job) it reads nothing."""
 
-    HELP = "keys: p pause, r resume, h hold, e emergency stop; Ctrl-C ends the trial"
+    HELP = "keys: g begin what is asked about, p pause, r resume, h hold, e emergency stop; Ctrl-C ends the trial"
 
     def __init__(self) -> None:
         """Let the terminal pass keys on at once. Ctrl-C stays what it is."""

@@ -48,6 +48,8 @@ _RECOVERIES = ("arm/recover", "hand/recover")
 _HEALED_S = 3.0 * graph.HEARTBEAT_PERIOD
 """After a recovery the supervisor has heard of it within this."""
 _LOOK_S = 1.0
+PROCEED = "operator/proceed"
+"""Service of the operator's node: the word to begin what it said it is waiting for. Offered where the cell has real devices."""
 
 Say = Callable[[str], None]
 """Takes a line for the operator to read."""
@@ -56,13 +58,14 @@ Say = Callable[[str], None]
 class Operator:
     """A client of the graph, in whatever process has a person in front of it."""
 
-    def __init__(self, names: Sequence[str], say: Say, interrupt: Interrupt = lambda: None) -> None:
+    def __init__(self, names: Sequence[str], say: Say, interrupt: Interrupt = lambda: None, asks: bool = False) -> None:
         """Join the graph of the nodes ``names`` (in the order of bring-up). rclpy must be initialised.
 
         Args:
             names: nodes to drive.
             say: gets a line of progress now and then.
             interrupt: called while waiting; raises to end the wait.
+            asks: no motion is asked for before a person's word: real devices move where people are.
         """
         self._names = tuple(names)
         self._say = say
@@ -78,6 +81,9 @@ class Operator:
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
         self._services: dict[str, Any] = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
         self._leaving = False
+        self._asks, self._word = asks, False
+        if asks:
+            self._node.create_service(Trigger, PROCEED, self._serve_proceed)
         self._reset_at = math.inf
         # A cell moves only while it hears this. It leaves from the loop that waits for the cell: an operator that hangs is silent.
         enable = graph.topic(graph.ENABLE)
@@ -92,8 +98,8 @@ class Operator:
     def conduct(self, seconds: float, dry_run: bool, attended: bool = False) -> TrialOutcome:
         """Bring the graph up, run one trial of ``seconds``, and bring the graph down; errors become the outcome.
 
-        The cell stays in HOLD where the trial did not finish: only a finished trial is taken home without asking. ``attended``: somebody may ask
-        (``press``), and the nodes stay up for that.
+        The cell stays in HOLD where the trial did not finish: only a finished trial is taken home without asking, and not even that where an operator
+        ``asks``. ``attended``: somebody may ask (``press``), and the nodes stay up for that.
         """
         try:
             self.bring_up()
@@ -103,7 +109,7 @@ class Operator:
                 outcome = TrialOutcome("finished", "dry run: every node is up, every sensor fresh, and preflight passes")
             else:
                 outcome = self.run_trial(seconds + _SLACK_S)
-                if outcome.complete:
+                if outcome.complete and self._may_begin("retreat"):
                     self.retreat()
                 if attended and self.moved:
                     self._attend()
@@ -165,15 +171,32 @@ class Operator:
     def press(self, what: str) -> None:
         """Do what a key asks for, without waiting: something else is waited for meanwhile.
 
-        ``recover`` clears the errors of arm and hand, and then resets the fault; ``quit`` leaves a cell that stands as it is; anything else is a
-        service of the supervisor. A refusal is said when it comes.
+        ``proceed`` is the word to begin what is waited with; ``recover`` clears the errors of arm and hand, and then resets the fault; ``quit`` leaves a
+        cell that stands as it is; anything else is a service of the supervisor. A refusal is said when it comes.
         """
         if what == "quit":
             self._leaving = True
+        elif what == "proceed":
+            self._word = True
         elif what == "recover":
             self._recover()
         else:
             self._ask(f"supervisor/{what}")
+
+    def _serve_proceed(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._word = True
+        response.success, response.message = True, "what was waited with begins"
+        return response
+
+    def _may_begin(self, what: str) -> bool:
+        """Wait for a person's word where this operator asks; False where they leave instead, or the cell stopped meanwhile."""
+        if not self._asks:
+            return True
+        self._word = self._leaving = False
+        waiting = self._state()
+        self._say(f"{what}? g, or a call of /{PROCEED}: it begins; q: leave the cell as it is. Keep clear of the robot")
+        self.lifecycle.spin_until(lambda: self._word or self._leaving or self._state() is not waiting, math.inf)
+        return self._word and self._state() is waiting
 
     def _recover(self) -> None:
         """Ask both drivers, and the supervisor when both have answered and it has heard of it."""
@@ -242,6 +265,11 @@ class Operator:
             How the trial ended. The cell is in HOLD or FAULT then, or never left IDLE.
         """
         for service, goal in (("approach", State.READY), ("run", State.HOLD)):
+            if not self._may_begin(service):
+                stopped = self.status is not None and self.status.state in (State.HOLD, State.FAULT)
+                why = self.status.reason if self.status and stopped else f"nobody let the {service} begin"
+                ended = "fault" if self._state() is State.FAULT else "held" if self.moved else "refused"
+                return self._outcome(ended, why)
             try:
                 self._insist(service)
             except RefusedError as error:
@@ -352,7 +380,7 @@ def main() -> int:
     dds.keep_on_loopback()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     with Interruption() as interruption, interruption.deferred():
-        operator = Operator(trial.nodes, lambda line: print(line, flush=True), interruption.check)
+        operator = Operator(trial.nodes, lambda line: print(line, flush=True), interruption.check, asks=bool(trial.hardware))
         try:
             outcome = operator.conduct(trial.seconds, trial.dry_run)
         except KeyboardInterrupt:

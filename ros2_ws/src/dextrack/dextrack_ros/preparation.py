@@ -86,6 +86,8 @@ class PreparedTrial:
     dry_run: bool
     where: str = ""
     """Where the object must lie, in words."""
+    hardware: tuple[str, ...] = ()
+    """Devices of the cell that are really there: before these move, a person is asked."""
 
     @property
     def parameters(self) -> Path:
@@ -132,12 +134,13 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
         "where": placed.where,
         "placement": {"transform": dataclasses.asdict(placed.transform), "time_scale": placed.time_scale, **dataclasses.asdict(placed.figures)},
         "nodes": nodes,
+        "hardware": cell.drivers.hardware,
         "seconds": placed.reference.n_steps * placed.reference.period / request.speed,
         "digests": {"source": digest(request.source), "reference": reference.digest},
         "code": __version__,
     }
     write_json(folder.path / TASK_FILE, task)
-    return PreparedTrial(folder, nodes, float(task["seconds"]), request.dry_run, placed.where)
+    return PreparedTrial(folder, nodes, float(task["seconds"]), request.dry_run, placed.where, cell.drivers.hardware)
 
 
 def load_prepared(folder: TrialFolder) -> PreparedTrial:
@@ -148,7 +151,8 @@ def load_prepared(folder: TrialFolder) -> PreparedTrial:
     """
     try:
         task = json.loads((folder.path / TASK_FILE).read_text(encoding="utf-8"))
-        return PreparedTrial(folder, tuple(str(n) for n in task["nodes"]), float(task["seconds"]), bool(task["dry_run"]), str(task.get("where", "")))
+        nodes, hardware = (tuple(str(n) for n in task[key]) for key in ("nodes", "hardware"))
+        return PreparedTrial(folder, nodes, float(task["seconds"]), bool(task["dry_run"]), str(task["where"]), hardware)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder.path}: there is no prepared trial ({error}).", remedy="start it with `dextrack track` or the launch file.") from None
 

@@ -146,7 +146,7 @@ def _conduct(prepared: PreparedTrial, processes: Processes, say: Say, interrupti
         for what in keys.pressed():
             operator.press(what)
 
-    operator = Operator(prepared.nodes, say, look)
+    operator = Operator(prepared.nodes, say, look, asks=bool(prepared.hardware))
     if keys.enabled:
         say(Keys.HELP)
     try:

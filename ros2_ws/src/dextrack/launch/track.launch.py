@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dextrack_deploy import graph
-from dextrack_deploy.source import split_source
+from dextrack_deploy.source import split_place, split_source
 from dextrack_deploy.trial import TrialFolder
 from dextrack_ros import dds
 from dextrack_ros.preparation import TrialRequest, check_unused, default_folder, prepare
@@ -29,6 +29,7 @@ _ARGUMENTS = (
     *graph.LAUNCH_ARGUMENTS,
     graph.LaunchArgument("object", "", "Object file; empty: found by the name that the reference has for it."),
     graph.LaunchArgument("params", "", "File of node parameters to use instead of the defaults: a changed copy of config/params.yaml."),
+    graph.LaunchArgument("at", "", "Where the object lies: x, y in m, turn about the vertical in degrees, as 0.1,-0.2,30; empty: the best place."),
     graph.LaunchArgument("out", "", "Trial folder; empty: runs/<name>-<date>."),
     graph.LaunchArgument("seed", "0", "Seed of placement and of the twin's noise."),
     graph.LaunchArgument("zero_mismatch", "false", "Run the twin with the physics of mining; the report says so.", ("true", "false")),
@@ -52,7 +53,8 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     check_unused(folder)
     source, name = split_source(value["reference"])
     texts = {k: value[k] for k in ("object", "cell", "mode", "hand", "params", "backend", "backend_address")}
-    prepared = prepare(TrialRequest(source, name, seed=int(value["seed"]), speed=float(value["speed"]), command=command, **texts, **yes), folder)
+    at = split_place(value["at"])
+    prepared = prepare(TrialRequest(source, name, at=at, seed=int(value["seed"]), speed=float(value["speed"]), command=command, **texts, **yes), folder)
     folder.point_latest()
     environment = {**dds.settings(os.environ), PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1", **ONE_THREAD}
     nodes = [_node(name, ["--ros-args", "--params-file", str(prepared.parameters)], environment) for name in prepared.nodes]
