@@ -242,38 +242,6 @@ def test_commands_of_an_earlier_motion_say_nothing_about_this_one() -> None:
     assert s.state is State.HOLD and "fr3_joint1" in s.status.reason and now == pytest.approx(2.6, abs=0.15)
 
 
-@pytest.mark.parametrize("state", [State.APPROACH, State.RETREAT])
-@pytest.mark.parametrize("heard", [None, -0.5])
-def test_a_slow_motion_whose_targets_are_lost_is_held(state: State, heard: float | None) -> None:
-    """The controller goes on counting: where its targets came through again, the cell would cut across to them."""
-    s, now = supervisor(state), 0.0
-
-    def look(ticks: int, lost: bool) -> None:
-        stamp = (heard if lost else now - 0.02, now - 0.02)[heard is not None and not lost]
-        told = {**stamps(now, now, now, now, now, now), **({} if stamp is None else {"motion/joint_targets": stamp})}
-        s.observe(good(now, stamps=told, ticks=ticks), now)
-
-    while now < 2.0:
-        now += 0.1
-        look(ticks=0, lost=True)
-        assert s.state is state, "planning takes a while, and gives no targets"
-    while s.state is state and now < 4.0:
-        now += 0.1
-        look(ticks=9, lost=True)
-    assert s.state is State.HOLD and "stale command: motion/joint_targets" in s.status.reason
-    assert now == pytest.approx(2.1 + limits().followed_s[1], abs=0.11)
-
-
-def test_an_object_may_go_farther_where_poses_were_missed_and_no_faster_than_a_hand() -> None:
-    """At 0.9 m/s a camera that missed three images shows a step of 12 cm: that is no jump; 20 cm in the same time are."""
-    for step, held in ((0.12, False), (0.2, True)):
-        s = supervisor(State.RUN)
-        s.observe(good(0.0), 0.0)
-        s.observe(good(0.13, object_position_w=np.array([step, 0.0, 0.05])), 0.13)
-        assert (s.state is State.HOLD) == held, s.status.reason
-    assert "moved 0.200 m between two poses 130 ms apart (limit 0.197 m)" in s.status.reason
-
-
 @pytest.mark.parametrize("state", [s for s in State if s is not State.UNCONFIGURED])
 def test_a_supervisor_that_was_blind_holds(state: State) -> None:
     s = supervisor(state)
