@@ -33,6 +33,7 @@ class LoopTimer:
         self._period = period_s * 1e9
         self._origin: float | None = None
         self._tick = -1
+        self._lead = 0.0
         self._last: int | None = None
         # Arrays of numbers: a loop that runs for hours has millions of ticks.
         self._periods = array.array("d")
@@ -54,15 +55,18 @@ class LoopTimer:
             self._tick = 0
         else:
             self._periods.append((now_ns - self._last) * MS)
-            slot = int((now_ns - self._origin) // self._period)
-            skipped = max(slot - self._tick - 1, 0)
-            self._tick += 1 + skipped
-            self.skipped += skipped
-            self._count(skipped)
-            early = self._origin + self._tick * self._period - now_ns
-            # A first tick that was itself late makes all others look early: the earliest tick sets the grid.
-            if 0.0 < early < 0.25 * self._period:
-                self._origin -= early
+            early = self._origin + (self._tick + 1) * self._period - now_ns
+            # One that is nearer to the time before is another tick of that.
+            if early < 0.5 * self._period:
+                skipped = max(int((now_ns - self._origin) // self._period) - self._tick - 1, 0)
+                self._tick += 1 + skipped
+                self.skipped += skipped
+                self._count(skipped)
+                # A first tick that was itself late makes all others look early: the earliest tick sets the grid. One that alone is much too early
+                # does not; where the next is so too, the loop has moved, and what it gained is no excuse for later ones.
+                lead = max(early, 0.0)
+                self._origin -= lead if lead < 0.25 * self._period else min(lead, self._lead)
+                self._lead = lead
         self._last = self._begun = now_ns
 
     def end(self, now_ns: int) -> bool:

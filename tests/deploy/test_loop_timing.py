@@ -47,6 +47,25 @@ def test_a_late_first_tick_does_not_give_the_others_slack() -> None:
     assert timer.overruns == 1
 
 
+@pytest.mark.parametrize("early", [0.0, 0.2, 0.3, 0.4])
+def test_a_loop_that_moved_ahead_gains_no_slack(early: float) -> None:
+    """A lone early tick is no overrun; a loop that stays so early has its due times there, and ends late where its own next tick is due."""
+    alone = [(10.0 * k - (10.0 * early if k == 5 else 0.0), 10.0 * k + 1) for k in range(9)]
+    assert run(alone).overruns == 0
+    moved = [(10.0 * (k - early * (k > 4)), 10.0 * (k - early * (k > 4)) + 1) for k in range(9)]
+    assert run(moved).overruns == 0
+    last = 10.0 * (9 - early)
+    assert run([*moved, (last, last + 11.0)]).overruns == 1
+    assert run([*moved, (last, last + 9.0)]).overruns == 0
+
+
+def test_a_second_tick_for_the_same_time_is_no_lead() -> None:
+    """Two ticks for the same due time, again and again: what is skipped after them is counted whole."""
+    twice = [(10.0 * k + more, 10.0 * k + more + 1) for k in range(6) for more in (0.0, 4.0)]
+    timer = run([*twice, (93.0, 94.0)])
+    assert timer.skipped == timer.longest_row == 3
+
+
 def test_histogram_holds_every_period_and_the_last_bin_the_long_ones() -> None:
     report = run([(0, 1), (10, 11), (20, 21), (90, 91)]).report(bins=4)
     assert report["histogram"]["edges_ms"] == pytest.approx([0, 5, 10, 15, 20])
