@@ -71,7 +71,7 @@ def make_object(options: MakeObject, console: Console) -> int:
             raise RefusedError(f"{options.file}: CoACD left no convex part with a volume.", remedy="raise --parts.max-parts, or thicken the mesh.")
         bar.update(task, description="symmetry")
         made = _spec(name, options, mesh, parts)
-    _show(console, made, mesh)
+    _show(console, made, mesh, options.mass is not None)
     for remark in remarks(made):
         console.print(f"[yellow]{name}: {remark}[/yellow]", soft_wrap=True)
     kept = _is(path, made)
@@ -137,15 +137,15 @@ def _is(path: Path, made: ObjectSpec) -> bool:
     return (found.name, found.digest, found.source, found.symmetry) == (made.name, made.digest, made.source, made.symmetry)
 
 
-def _show(console: Console, spec: ObjectSpec, mesh: ClosedMesh) -> None:
-    """Print what was made."""
+def _show(console: Console, spec: ObjectSpec, mesh: ClosedMesh, weighed: bool) -> None:
+    """Print what was made; ``weighed``: its mass was given."""
     p = mass_properties(spec)
     table = Table(title=f"{spec.name}", show_header=False)
     x, y, z = 1e3 * np.ptp(spec.vertices, axis=0)
     table.add_row("extent", f"{x:.1f} x {y:.1f} x {z:.1f} mm, {len(spec.faces)} triangles")
     table.add_row("volume", f"{1e6 * mesh.volume:.1f} cm3; of the convex parts {1e6 * p.volume:.1f} cm3")
     table.add_row("convex parts", f"{len(spec.parts)}, with at most {max(len(v) for v, _ in spec.parts)} vertices")
-    clipped = ", the limit of what is taken from a density; --mass says it exactly" if spec.mass in MASS_RANGE else ""
+    clipped = ", the limit of what is taken from a density; --mass says it exactly" if not weighed and spec.mass in MASS_RANGE else ""
     table.add_row("mass", f"{spec.mass:.3f} kg{clipped}")
     table.add_row("centre of mass", "({:.1f}, {:.1f}, {:.1f}) mm".format(*(1e3 * p.centre_o)))
     table.add_row("principal moments", "{:.2e}, {:.2e}, {:.2e} kg m2".format(*p.principal))

@@ -36,9 +36,9 @@ class Retarget:
     out: Path = Path("references")
     """Folder of the reference; the file is named after the recording."""
     speed_limit: float = 0.5
-    """Slow down what is faster than this, m/s; 0: never."""
+    """Slow a motion down whose wrist or object is faster than this for more than 2 % of the time, m/s; 0: never."""
     acceleration_limit: float = 2.0
-    """Slow down what accelerates more than this, m/s2; 0: never."""
+    """Likewise for accelerations, m/s2; 0: never."""
     solver: Literal["gauss-newton", "lbfgs"] = "gauss-newton"
     """Second order, or the paper's."""
     iterations: int = 0
@@ -149,7 +149,8 @@ def _add(table: Table, reference: Reference) -> None:
 
 
 def _slowdown(diagnosis: dict[str, Any]) -> str:
-    factor = diagnosis["finger_slowdown"]
+    # A grasp that mining planned, or a reference of an earlier version, was not slowed down.
+    factor = diagnosis.get("finger_slowdown", 1.0)
     return f"; up to {factor:.2f} times slower around there" if factor > 1.0 else ""
 
 
@@ -166,7 +167,7 @@ def show(console: Console, reference: Reference) -> None:
         ("penetration", f"{1e3 * d['penetration_max_m']:.1f} mm at most, {1e3 * d['penetration_first_m']:.1f} mm in the first frame"),
         ("table clearance", f"{1e3 * d['table_clearance_m']:.1f} mm"),
         ("largest finger step", f"{d['jump_max_rad']:.3f} rad"),
-        ("fastest finger", f"{1e2 * d['finger_speed_share']:.0f} % of its motor's speed" + _slowdown(d)),
+        ("fastest finger", f"{1e2 * d.get('finger_speed_share', float('nan')):.0f} % of its motor's speed" + _slowdown(d)),
         ("fastest wrist", f"{d['wrist_speed_max_m_s']:.2f} m/s"),
         ("lift", f"{1e2 * d['lift_m']:.1f} cm, from step {d['onset']} to {d['release']}"),
     ]

@@ -193,6 +193,9 @@ class _Trial:
 
     def stronger(self, **world: Any) -> bool:
         scale = self._physics.effort_scale * max(self._hand.effort_max) / max(self._hand.effort)
+        if scale <= self._physics.effort_scale:
+            # A hand that is given all that its motors have: no torque limit of ours could be blamed.
+            return False
         physics = dataclasses.replace(self._physics, effort_scale=scale)
         scene = build_scene(self._hand, self.reference.base_quaternion_w, self._object, physics)
         return self.judge(measure_signals(scene, self.reference, self.hull, self.targets, **world)).lifts_and_holds

@@ -96,7 +96,8 @@ class Prediction:
         """One line for people."""
         if self.will_pass:
             return f"will pass ({100 * self.passed:.0f} % whole verdict, {100 * self.tracked:.0f} % lifted within 20 degrees)"
-        return f"will fail because {self.because} ({100 * self.passed:.0f} % whole verdict, {100 * self.tracked:.0f} % lifted within 20 degrees)"
+        why = f" because {self.because}" if self.because else ""
+        return f"will fail{why} ({100 * self.passed:.0f} % whole verdict, {100 * self.tracked:.0f} % lifted within 20 degrees)"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, with ``will_pass``."""

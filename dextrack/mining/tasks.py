@@ -134,6 +134,11 @@ def _reference(path: Path, hand: str) -> Task:
     except InputError as error:
         name, _, named = path.stem.partition("@")
         return Task(name, named or hand, path, digest(path), fault=str(error))
+    try:
+        find_object(reference, near=path)
+    except InputError as error:
+        # Of the reason too: where it goes away, the task is another one.
+        return Task(reference.name, reference.hand_name, path, _digest(made_from(reference), str(error)), reference.n_steps, fault=str(error))
     return Task(reference.name, reference.hand_name, path, made_from(reference), reference.n_steps)
 
 

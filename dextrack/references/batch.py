@@ -22,7 +22,7 @@ from dextrack.references.library import find_object, find_recording
 from dextrack.references.mirror import mirror_recording
 from dextrack.references.recording import Recording
 from dextrack.references.reference import Reference
-from dextrack.references.retarget import RetargetConfig, retarget
+from dextrack.references.retarget import ALGORITHM, RetargetConfig, retarget
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +102,9 @@ def retarget_all(names: Sequence[str], job: Job, progress: Callable[[int, float]
 
 def _wanted(recording: Recording, obj: ObjectSpec, job: Job) -> tuple[Any, ...]:
     # As it comes back from a file: JSON has no tuples.
-    return recording.digest, obj.digest, json.loads(json.dumps(dataclasses.asdict(job.config))), job.seed, job.hand.name
+    return recording.digest, obj.digest, json.loads(json.dumps(dataclasses.asdict(job.config))), job.seed, job.hand.name, ALGORITHM
 
 
 def _inputs(reference: Reference) -> tuple[Any, ...]:
     p = reference.provenance
-    return p.get("recording"), p.get("object"), p.get("config"), p.get("seed"), reference.hand_name
+    return p.get("recording"), p.get("object"), p.get("config"), p.get("seed"), reference.hand_name, p.get("algorithm")

@@ -114,14 +114,6 @@ def wrist_to_release(hand: ReleasedHand, theta: ArrayLike, base_quaternion_w: Ar
     return np.concatenate([position, _hinges(rotation, None if near is None else np.asarray(near, dtype=np.float64))], axis=1)
 
 
-def wrist_from_release(hand: ReleasedHand, wrist: ArrayLike) -> tuple[Floats, Floats]:
-    """(position (T, 3) in m, quaternion (T, 4) wxyz) of the palm in the world, from the release's wrist coordinates (T, 6)."""
-    wrist = np.asarray(wrist, dtype=np.float64)
-    root = rotations.from_hinges(hand.root_hinges)
-    position = rotations.rotate(root, wrist[:, :3]) + np.asarray(hand.root_position_w)
-    return position, rotations.multiply(root, rotations.from_hinges(wrist[:, 3:6]))
-
-
 def _hinges(q: Floats, near: Floats | None) -> Floats:
     """Angles (T, 3) about x, y, z of rotations (T, 4): of the two solutions, and their full turns, those nearest to ``near`` or to the row before."""
     first = rotations.to_hinges(q)

@@ -79,7 +79,7 @@ def resample(recording: Recording, period: float, speed_limit: float, accelerati
 
 
 def pause(motion: Resampled, frame: int, seconds: float, period: float) -> Resampled:
-    """Slow ``motion`` down around ``frame`` so that it takes ``seconds`` longer; its time scale stays that of the rest.
+    """Slow ``motion`` down around ``frame`` so that it takes ``seconds`` longer.
 
     A person lifts while still closing the fingers; a robot's have to press before they can carry. Time runs slower by a Gaussian of the frame
     (standard deviation ``PAUSE_WIDTH`` frames), so that velocities stay continuous.
@@ -110,13 +110,13 @@ def keep_up(share: Floats) -> Floats:
 
 
 def retime(motion: Resampled, at: Floats) -> Resampled:
-    """``motion`` at fractional frames ``at`` (M + 1,), in [0, N]; its time scale stays what it was."""
+    """``motion`` at fractional frames ``at`` (M + 1,), from 0 to N or nearly so: M / at[M] times as long."""
     frames = np.arange(len(motion.object_position_w), dtype=np.float64)
     return Resampled(
         keypoints_w=CubicSpline(frames, motion.keypoints_w)(at),
         object_position_w=PchipInterpolator(frames, motion.object_position_w)(at),
         object_quaternion_w=rotations.slerp(frames, motion.object_quaternion_w, at),
-        time_scale=motion.time_scale,
+        time_scale=motion.time_scale * float((len(at) - 1) / at[-1]),
     )
 
 

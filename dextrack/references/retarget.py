@@ -32,6 +32,8 @@ Floats = NDArray[np.float64]
 
 SOLVERS = {"gauss-newton": 40, "lbfgs": 250}
 """Solvers and their default iterations."""
+ALGORITHM = 2
+"""Counted up with each change of what retargeting makes of the same inputs: `dextrack retarget` makes references of an earlier one again."""
 SAME_POINT = 0.003
 """Contact points nearer to each other than this are the same, m."""
 
@@ -41,7 +43,7 @@ class RetargetConfig(Weights):
     """Weights of the objective, limits of the motion, and the solver."""
 
     speed_limit: float = 0.5
-    """Motions whose object or wrist is faster than this are slowed down, m/s (0: never). The factor is recorded."""
+    """Motions whose object or wrist is faster than this for more than 2 % of the time are slowed down, m/s (0: never). The factor is recorded."""
     acceleration_limit: float = 2.0
     """Likewise for accelerations, m/s2: what a Franka's joints allow at the wrist, with some room for corrections."""
     contact: ContactConfig = ContactConfig()
@@ -125,6 +127,7 @@ def retarget(
             "config": dataclasses.asdict(config),
             "cost": solution.cost,
             "seed": seed,
+            "algorithm": ALGORITHM,
             "version": __version__,
         },
     )

@@ -78,20 +78,9 @@ class Metrics:
         return {**dataclasses.asdict(self), "success_20": self.success_20, "success_40": self.success_40}
 
 
-def rotation_error(q: ArrayLike, reference_q: ArrayLike, symmetry_o: ArrayLike | None = None) -> Floats:
-    """Angle in rad, in [0, pi], between rotations ``q`` and ``reference_q`` (..., 4), wxyz; shape (...).
-
-    Args:
-        q: tracked rotations.
-        reference_q: the reference's.
-        symmetry_o: rotations (G, 4) in the object's frame that leave its shape as it is; the smallest angle over them counts.
-            None, as in the paper: no symmetry.
-    """
-    if symmetry_o is None:
-        return rotations.angle(q, reference_q)
-    turned = rotations.multiply(np.asarray(reference_q, dtype=np.float64)[..., None, :], symmetry_o)
-    least: Floats = rotations.angle(np.asarray(q, dtype=np.float64)[..., None, :], turned).min(axis=-1)
-    return least
+def rotation_error(q: ArrayLike, reference_q: ArrayLike) -> Floats:
+    """Angle in rad, in [0, pi], between rotations ``q`` and ``reference_q`` (..., 4), wxyz; shape (...). As in the paper, no symmetry counts."""
+    return rotations.angle(q, reference_q)
 
 
 def translation_error(p: ArrayLike, reference_p: ArrayLike) -> Floats:
@@ -120,9 +109,7 @@ def finger_error(fingers: ArrayLike, reference_fingers: ArrayLike) -> Floats:
     return out
 
 
-def measure(
-    reference: Reference, hand: ArrayLike, object_position_w: ArrayLike, object_quaternion_w: ArrayLike, symmetry_o: ArrayLike | None = None
-) -> Metrics:
+def measure(reference: Reference, hand: ArrayLike, object_position_w: ArrayLike, object_quaternion_w: ArrayLike) -> Metrics:
     """Metrics of one trajectory against its reference, frame n against frame n.
 
     Args:
@@ -130,7 +117,6 @@ def measure(
         hand: theta reached, (N + 1, 22), columns as ``reference.joint_names``, wrist hinges in the reference's base frame.
         object_position_w: (N + 1, 3), m.
         object_quaternion_w: (N + 1, 4), wxyz, unit.
-        symmetry_o: see ``rotation_error``.
 
     Raises:
         InputError: an array does not fit the reference or is not finite.
@@ -141,7 +127,7 @@ def measure(
     fingers = [i for i, name in enumerate(reference.joint_names) if name not in WRIST_JOINTS]
     return Metrics(
         t_err_m=float(translation_error(arrays["object_position_w"], reference.object_position_w).mean()),
-        r_err_rad=float(rotation_error(arrays["object_quaternion_w"], reference.object_quaternion_w, symmetry_o).mean()),
+        r_err_rad=float(rotation_error(arrays["object_quaternion_w"], reference.object_quaternion_w).mean()),
         e_wrist=float(wrist_error(arrays["hand"][:, wrist], reference.hand[:, wrist], reference.base_quaternion_w).mean()),
         e_finger_rad=float(finger_error(arrays["hand"][:, fingers], reference.hand[:, fingers]).mean()),
     )

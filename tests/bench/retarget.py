@@ -147,21 +147,25 @@ def one_recording(hand: HandSpec, recording: Recording, methods: dict[str, Metho
     if paper:
         solvers["dextrack (contact, the paper's L-BFGS)"] = dataclasses.replace(defaults, solver="lbfgs")
 
-    def with_contact(config: RetargetConfig) -> Method:
-        def run(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            reference = retarget(recording, obj, hand, config)
-            return reference.base_quaternion_w, reference.hand
+    def with_contact(config: RetargetConfig) -> Callable[[], tuple[np.ndarray, np.ndarray, Resampled]]:
+        def run() -> tuple[np.ndarray, np.ndarray, Resampled]:
+            r = retarget(recording, obj, hand, config)
+            # Its own motion: one that waits for slow motors is longer.
+            return r.base_quaternion_w, r.hand, Resampled(r.keypoints_w, r.object_position_w, r.object_quaternion_w, r.time_scale)
 
         return run
 
-    jobs = list(({name: with_contact(config) for name, config in solvers.items()} | methods).items())
+    def without(method: Method) -> Callable[[], tuple[np.ndarray, np.ndarray, Resampled]]:
+        return lambda: (*method(motion.keypoints_w), motion)
+
+    jobs = [*((name, with_contact(config)) for name, config in solvers.items()), *((name, without(method)) for name, method in methods.items())]
     rows = {}
     for name, method in jobs[turn % len(jobs) :] + jobs[: turn % len(jobs)]:
         began = time.process_time()
-        base, theta = method(motion.keypoints_w)
+        base, theta, own = method()
         seconds = time.process_time() - began
-        rows[name] = {"frames": float(len(theta)), "seconds": seconds, **judge(hand, motion.keypoints_w, base, theta, CONTROL_PERIOD)}
-        rows[name] |= judge_touch(hand, motion, distance, base, theta)
+        rows[name] = {"frames": float(len(theta)), "seconds": seconds, **judge(hand, own.keypoints_w, base, theta, CONTROL_PERIOD)}
+        rows[name] |= judge_touch(hand, own, distance, base, theta)
     return rows
 
 

@@ -51,6 +51,8 @@ def test_a_density_is_kept_within_what_is_plausible_and_says_so(brick: Path, cap
     assert main(["data", "object", str(brick), "--unit", "mm", "--density", "7800"]) == 0
     assert find_object("brick").mass == 0.4
     assert "--mass says it exactly" in capsys.readouterr().out
+    assert main(["data", "object", str(brick), "--unit", "mm", "--mass", "0.4"]) == 0
+    assert "--mass says it exactly" not in capsys.readouterr().out
 
 
 def test_another_file_beside_recordings(brick: Path, tmp_path: Path, data_folder: Path) -> None:

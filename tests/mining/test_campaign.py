@@ -154,6 +154,17 @@ def test_a_reference_that_was_damaged_meanwhile_does_not_hide_what_is_done(tmp_p
     assert [row.task for row in campaign.known(dataclasses.replace(wanted, tasks=tuple(recorded)))] == ["a@leap_right"]
 
 
+def test_a_reference_whose_object_was_not_there_is_mined_when_it_is(tmp_path: Path, data_folder: Path) -> None:
+    """What a refusal says to do, done, is enough."""
+    folder, path = pretend.references(tmp_path, ("a",)), tmp_path / "d.h5"
+    there = tmp_path / "objects" / "box.npz"
+    there.rename(tmp_path / "away.npz")
+    (row,) = campaign.run(pretend.wanted(path, folder), pretend.Quiet())
+    assert row.state == "refused" and "object 'box' is not known" in row.why
+    (tmp_path / "away.npz").rename(there)
+    assert states(campaign.run(pretend.wanted(path, folder), pretend.Quiet())) == {"a": "mined"}
+
+
 def test_another_object_or_another_demonstration_in_the_store_is_mined_again(tmp_path: Path) -> None:
     """No array of a reference shows its object's mass; and what another command put into the store is not what this one made."""
     folder, path = pretend.references(tmp_path, ("a", "b")), tmp_path / "d.h5"

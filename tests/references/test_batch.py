@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from dextrack.cli import retarget as verb
 from dextrack.errors import InputError
@@ -51,6 +52,20 @@ def test_a_damaged_reference_and_one_of_other_settings_are_made_again(zoo: Path,
     assert "1 made, 1 already there, 0 refused" in " ".join(capsys.readouterr().out.split())
     assert verb.main([*several, "--speed-limit", "0.4"]) == 0
     assert "2 made" in capsys.readouterr().out
+
+
+def test_a_reference_of_an_earlier_version_is_made_again_and_can_be_shown(zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = zoo / "references" / "box_lift.npz"
+    one = ["box_lift", "--iterations", "3", "--out", str(path.parent)]
+    assert verb.main(one) == 0
+    made = Reference.load(path)
+    without = {k: v for k, v in made.diagnosis.items() if not k.startswith("finger_s")}
+    old = dataclasses.replace(made, diagnosis=without, provenance={k: v for k, v in made.provenance.items() if k != "algorithm"})
+    old.save(path)
+    verb.show(Console(), old)
+    assert "fastest finger" in capsys.readouterr().out
+    assert verb.main(one) == 0
+    assert Reference.load(path).diagnosis == made.diagnosis
 
 
 def test_no_recording_at_all_is_an_error(zoo: Path) -> None:

@@ -27,7 +27,7 @@ def test_a_pause_adds_its_seconds_and_keeps_the_path(count: int, frame: int, sec
     motion = _motion(count)
     slow = pause(motion, frame, seconds, PERIOD)
     assert len(slow.object_position_w) - count == pytest.approx(seconds / PERIOD, abs=1.0)
-    assert slow.time_scale == motion.time_scale
+    assert slow.time_scale == pytest.approx(motion.time_scale * (1.0 + seconds / (PERIOD * (count - 1))), rel=0.02)
     # Every place lies on the old path, in the old order; the time at which the old motion was there is x / 0.3.
     then = slow.object_position_w[:, 0] / 0.3
     assert (np.diff(then) > 0.0).all()
