@@ -48,6 +48,7 @@ lint: setup  ## check style, types and Dockerfiles (layers, Python 3.8 chain and
 
 bench: setup  ## run one of tests/bench: make bench NAME=throughput ARGS="--help"; without NAME, list them
 	@[ -n "$(NAME)" ] || { for file in $$(grep -l __main__ tests/bench/*.py); do echo "$$(basename $$file .py): $$(sed -n '1s/"""//gp' $$file)"; done; }
+	@[ "$(NAME)" != retarget ] || $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[bench]"
 	@[ -z "$(NAME)" ] || $(BIN)/python "tests/bench/$(NAME).py" $(ARGS)
 
 clean:  ## remove .venv, caches and builds; runs/ and data sets stay
