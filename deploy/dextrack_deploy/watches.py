@@ -49,6 +49,12 @@ class WatchLimits:
     """A stamp farther ahead of this clock than this is of another clock, and says nothing about how old a sample is."""
     followed_s: tuple[float, float] = (0.15, 0.25)
     """In RUN, targets that the cell follows may carry samples this old, and be older for so long: planning a run takes none, a pause goes on giving them."""
+    unseen_rad: float = 0.1
+    """What joints follow may move so far while none of them reads anything new, rad, ..."""
+    unseen_m: float = 0.02
+    """... and the palm so far while no joint of the arm does, m, ..."""
+    unseen_for_s: float = 0.2
+    """... for so long: motors begin to move some tens of milliseconds after they are told to."""
     object_age_s: float = 0.25
     """The object counts as lost when its newest pose is older."""
     object_jump_m: float = 0.10
@@ -178,12 +184,14 @@ class Watcher:
         self._since: dict[str, float] = {}
         self._object: tuple[float, Floats] | None = None
         self._earlier: dict[str, Floats | None] = {}
+        self._unchanged: dict[str, tuple[Floats, Floats]] = {}
 
     def begin(self, m: Measurements) -> None:
         """A motion begins: commands in ``m`` are of an earlier one, and say nothing about how this one is tracked."""
         self._earlier = {"shadow": m.shadow, "arm_target": m.arm_target}
-        self.forget("tracking")
-        self.forget("followed")
+        self._unchanged.clear()
+        for prefix in ("tracking", "followed", "frozen"):
+            self.forget(prefix)
 
     def new(self, m: Measurements, command: str) -> Floats | None:
         """The field ``command`` of ``m``, where it has changed since the motion began."""
@@ -212,6 +220,13 @@ class Watcher:
         """Drop what ``lasts`` remembers under keys that begin with ``prefix``."""
         self._since = {k: v for k, v in self._since.items() if not k.startswith(prefix)}
 
+    def moved_unseen(self, name: str, reading: Floats, followed: Floats) -> float:
+        """How far what is ``followed`` has moved while the ``reading`` called ``name`` stayed the same to the last bit."""
+        before = self._unchanged.get(name)
+        if before is None or not np.array_equal(before[0], reading):
+            self._unchanged[name] = before = (np.array(reading), np.array(followed))
+        return float(np.abs(followed - before[1]).max())
+
     def jump(self, m: Measurements) -> tuple[float, float]:
         """Distance of the object's newest pose from the one before it, m, and how long that took, s; zeros where the stamp is not new."""
         if self._object is None or m.object_position_w is None or m.stamps.get("object_pose", -np.inf) <= self._object[0]:
@@ -227,6 +242,21 @@ def _sensors(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reas
             yield Reason(Fault.STALE_SENSOR, f"{name} is {now - m.stamps[name]:.2f} s old (limit {limit:.2f} s)")
         elif m.stamps[name] - now > w.limits.ahead_s:
             yield Reason(Fault.STALE_SENSOR, f"{name} is stamped {m.stamps[name] - now:.2f} s ahead of this clock (limit {w.limits.ahead_s:.2f} s)")
+
+
+def _frozen(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
+    """Readings that come, with stamps that are new, and are always the same one: no joint that is driven elsewhere reads so, not even one that is blocked."""
+    limits, pairs = w.limits, []
+    if state is State.RUN and m.shadow is not None:
+        pairs = [("fingers", m.fingers, m.shadow[6:], limits.unseen_rad, "rad"), ("arm_q", m.arm_q, m.shadow[:3], limits.unseen_m, "m")]
+    elif state in (State.APPROACH, State.RETREAT) and m.arm_target is not None:
+        pairs = [("arm_q", m.arm_q, m.arm_target, limits.unseen_rad, "rad")]
+    for name, reading, followed, limit, unit in pairs:
+        key = f"frozen {name} {unit}"
+        moved = 0.0 if reading is None else w.moved_unseen(key, reading, followed)
+        if w.lasts(key, moved > limit, now, limits.unseen_for_s):
+            what = f"{name} reads the same to the last bit while what it follows moved by {moved:.3f} {unit} (limit {limit:.3f} {unit})"
+            yield Reason(Fault.STALE_SENSOR, what)
 
 
 def _followed(w: Watcher, m: Measurements, now: float, state: State) -> Iterator[Reason]:
@@ -358,5 +388,5 @@ def _people(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
         yield Reason(Fault.ESTOP, f"it was last heard {now - m.stamps[ESTOP]:.2f} s ago (limit {limits.estop_s:.2f} s)")
 
 
-WATCHES: tuple[Watch, ...] = (_sensors, _followed, _nodes, _people, _finite, _loop, _tracking, _limits, _motors, _object)
+WATCHES: tuple[Watch, ...] = (_sensors, _frozen, _followed, _nodes, _people, _finite, _loop, _tracking, _limits, _motors, _object)
 """Every watch; each yields the reasons that it finds, in any state."""

@@ -63,7 +63,7 @@ def good(now: float, **changes: object) -> Measurements:
         "theta": np.array([0.1, 0.0, 0.3] + [0.0] * 19),
         "theta_dot": np.zeros(22),
         "shadow": np.array([0.1, 0.0, 0.3] + [0.0] * 19),
-        "arm_q": np.zeros(7),
+        "arm_q": np.full(7, 1e-9 * now),  # encoders flicker
         "arm_dq": np.zeros(7),
         "arm_target": np.zeros(7),
         "object_position_w": np.array([0.0, 0.0, 0.05]),

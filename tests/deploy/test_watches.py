@@ -48,3 +48,31 @@ def test_an_object_may_go_farther_where_poses_were_missed_and_no_faster_than_a_h
             said = found(w, Measurements(stamps={"object_pose": at}, object_position_w=np.array([x, 0.0, 0.05])), at, State.RUN, Fault.OBJECT_JUMP)
         assert bool(said) == jumped
     assert said == ["object jump: the object moved 0.200 m between two poses 130 ms apart (limit 0.197 m)"]
+
+
+def test_joints_that_read_the_same_for_ever_are_noticed_once_what_they_follow_has_moved() -> None:
+    """Stamps are new and values plausible: only that nothing changes gives them away. A hand that stands because nothing moves is no frozen one."""
+    for which, index, speed in (("fingers", 6 + 3, 0.5), ("arm_q", 1, 0.1)):
+        w = watcher()
+        for now in np.arange(0.0, 3.0, 1 / 30):
+            shadow = np.zeros(22)
+            shadow[index] = speed * max(now - 1.0, 0.0)
+            other = np.full(16 if which == "arm_q" else 7, 0.01 * now)
+            m = {"fingers": other, "arm_q": np.zeros(7)} if which == "arm_q" else {"fingers": np.zeros(16), "arm_q": other}
+            said = found(w, Measurements(shadow=shadow, **m), now, State.RUN, Fault.STALE_SENSOR)
+            said = [s for s in said if "last bit" in s]
+            if said:
+                break
+        limit = {"fingers": w.limits.unseen_rad, "arm_q": w.limits.unseen_m}[which]
+        assert now == pytest.approx(1.0 + limit / speed + w.limits.unseen_for_s, abs=0.07) and which in said[0]
+
+
+@pytest.mark.parametrize("state", [State.RUN, State.APPROACH])
+def test_joints_that_read_anything_new_are_not_frozen(state: State) -> None:
+    """Even a finger that is blocked by the object flickers by a step of its encoder now and then, or another one moves."""
+    w = watcher()
+    for k, now in enumerate(np.arange(0.0, 3.0, 1 / 30)):
+        fingers, arm = np.zeros(16), np.zeros(7)
+        fingers[4] = arm[2] = 0.0015 * (k // 5 % 2)
+        m = Measurements(fingers=fingers, arm_q=arm, shadow=np.full(22, 0.4 * now), arm_target=np.full(7, 0.4 * now))
+        assert not [s for s in found(w, m, now, state, Fault.STALE_SENSOR) if "last bit" in s]
