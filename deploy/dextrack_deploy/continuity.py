@@ -20,25 +20,28 @@ LONGEST_S = 0.1
 
 
 class Continuity:
-    """Judges the targets of one run, and refuses all that come after the first one refused."""
+    """Judges the targets of one motion, and refuses all that come after the first one refused."""
 
-    def __init__(self, names: Sequence[str], speed: ArrayLike, period_s: float) -> None:
-        """Targets are of the joints ``names``, whose source moves at ``speed`` (n,), rad/s or m/s, at most, and come every ``period_s``."""
+    def __init__(self, names: Sequence[str], speed: ArrayLike, period_s: float, longest_s: float = LONGEST_S) -> None:
+        """Targets are of the joints ``names``, whose source moves at ``speed`` (n,), rad/s or m/s, at most, and come every ``period_s``.
+
+        A gap counts for ``longest_s`` at most.
+        """
         self._names = tuple(names)
         self._speed = np.array(speed, dtype=np.float64)
-        self._period = period_s
+        self._period, self._longest = period_s, longest_s
         self.begin()
 
     def begin(self) -> None:
-        """A run begins: its first target may be anywhere."""
+        """A motion begins: its first target may be anywhere."""
         self._before: tuple[int, NDArray[np.float64]] | None = None
         self._broken = ""
 
     def check(self, targets: ArrayLike, stamp_ns: int) -> None:
-        """Take ``targets`` (n,) with the stamp that they carry.
+        """Take ``targets`` (n,) with the stamp that they carry, or the time at which they came.
 
         Raises:
-            RefusedError: one is not finite or jumped, here or earlier in this run; they must not be followed.
+            RefusedError: one is not finite or jumped, here or earlier in this motion; they must not be followed.
         """
         values = np.array(targets, dtype=np.float64)
         if not self._broken:
@@ -53,7 +56,7 @@ class Continuity:
         if self._before is None:
             return ""
         then, before = self._before
-        seconds = min(max(1e-9 * (stamp_ns - then), self._period), LONGEST_S)
+        seconds = min(max(1e-9 * (stamp_ns - then), self._period), self._longest)
         over = np.abs(values - before) - FACTOR * self._speed * seconds
         worst = int(np.argmax(over))
         return f"{self._names[worst]} jumped by {abs(values[worst] - before[worst]):.3f} within {seconds:.3f} s" if over[worst] > 0.0 else ""

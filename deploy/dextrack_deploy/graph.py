@@ -20,6 +20,8 @@ HEARTBEAT_DEADLINE = 0.5
 """A node that has not heard the supervisor for this long holds; a node not heard for this long counts as dead. Seconds."""
 ENABLE, ESTOP = "operator/enable", "estop"
 """Topics that come from outside the graph: from whoever conducts the trial, and from the cell's emergency stop where it has one."""
+PROCEED = "operator/proceed"
+"""Service of the node of whoever conducts a trial on real devices: the word to begin what is waited with."""
 FOLLOWED = "shadow/joint_states"
 """Topic that the cell follows in RUN."""
 MOTION = "motion/joint_targets"

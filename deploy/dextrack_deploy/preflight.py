@@ -16,7 +16,8 @@ from dextrack.hands.spec import HandSpec
 from dextrack.objects.symmetry import Symmetry
 from dextrack.references.reference import Reference
 from dextrack_deploy.arm.spec import ArmSpec
-from dextrack_deploy.watches import Measurements, WatchLimits
+from dextrack_deploy.watch_limits import WatchLimits
+from dextrack_deploy.watches import Measurements
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from dextrack.hands.spec import load_hand
 from dextrack.references.library import find_object, find_recording, recordings
 from dextrack.references.mirror import mirror_recording
 from dextrack.references.recording import Recording
-from dextrack.references.reference import Reference
+from dextrack.references.reference import ALGORITHM, Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _of_recording(recording: Recording, path: Path, mirrored: bool, present: Ite
     for task in mine:
         if task.hand == hand and not task.fault:
             made_from = Reference.load(task.path).provenance
-            if (made_from.get("recording"), made_from.get("object")) == (recording.digest, obj.digest):
+            if (made_from.get("recording"), made_from.get("object"), made_from.get("algorithm")) == (recording.digest, obj.digest, ALGORITHM):
                 return task
     return Task(recording.name, hand, folder / place, _digest(recording.digest, recording.side, obj.digest), recording=path, mirrored=mirrored)
 

@@ -22,8 +22,8 @@ from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object, find_recording
 from dextrack.references.mirror import mirror_recording
 from dextrack.references.recording import Recording
-from dextrack.references.reference import Reference
-from dextrack.references.retarget import ALGORITHM, RetargetConfig, retarget
+from dextrack.references.reference import ALGORITHM, Reference
+from dextrack.references.retarget import RetargetConfig, retarget
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from dextrack.references.diagnosis import diagnose, lowest_points
 from dextrack.references.guess import first_guesses, half_closed
 from dextrack.references.objective import Grasp, Problem, Weights
 from dextrack.references.recording import Recording
-from dextrack.references.reference import CONTROL_PERIOD, Reference
+from dextrack.references.reference import ALGORITHM, CONTROL_PERIOD, Reference
 from dextrack.references.resample import Resampled, keep_up, pause, resample, retime
 from dextrack.settings import require
 
@@ -32,8 +32,6 @@ Floats = NDArray[np.float64]
 
 SOLVERS = {"gauss-newton": 40, "lbfgs": 250}
 """Solvers and their default iterations."""
-ALGORITHM = 2
-"""Counted up with each change of what retargeting makes of the same inputs: `dextrack retarget` makes references of an earlier one again."""
 SAME_POINT = 0.003
 """Contact points nearer to each other than this are the same, m."""
 

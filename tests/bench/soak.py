@@ -32,7 +32,7 @@ import numpy as np
 import psutil
 from command_line import command_line
 from dextrack_deploy.trial_log import read_trial
-from dextrack_deploy.watches import WatchLimits
+from dextrack_deploy.watch_limits import WatchLimits
 from matplotlib.figure import Figure
 
 from dextrack import __version__

@@ -42,3 +42,17 @@ def test_a_jump_ends_it_for_this_run(joint: int, by: float) -> None:
 def test_a_first_target_that_is_no_number_is_refused() -> None:
     with pytest.raises(RefusedError, match="tx is not finite"):
         Continuity(NAMES, SPEED, PERIOD).check([float("nan"), 0.0], 1)
+
+
+@pytest.mark.parametrize("missed", range(14))
+def test_a_slow_motion_survives_a_driver_that_was_not_there_for_a_while(missed: int) -> None:
+    """Judged by when they come: one target waits, the others are lost, and the next one comes at once. At the speed that plans reach."""
+    c, step = Continuity(NAMES, SPEED, PERIOD, longest_s=0.25), PERIOD * np.array(SPEED)
+    at, ms = np.zeros(2), 1e6 * 1e3 * PERIOD
+    for k in range(5):
+        c.check(at + k * step, round(k * ms))
+    late = 4 + missed + 1
+    for k, came in ((late, late), (late + 1, late + 0.1), (late + 2, late + 2)):
+        c.check(at + k * step, round(came * ms))
+    with pytest.raises(RefusedError, match="jumped"):
+        c.check(at + late * step + 1.0, round((late + 3) * ms))

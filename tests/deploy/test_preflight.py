@@ -9,7 +9,8 @@ from dextrack_deploy import preflight
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.preflight import Check, TrialPreflight
-from dextrack_deploy.watches import Measurements, WatchLimits
+from dextrack_deploy.watch_limits import WatchLimits
+from dextrack_deploy.watches import Measurements
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand

@@ -13,7 +13,8 @@ from dextrack_deploy.drivers.leap_registers import settings
 from dextrack_deploy.faults import Fault
 from dextrack_deploy.status import Reaction, State, Status
 from dextrack_deploy.supervisor import Event
-from dextrack_deploy.watches import Watcher, WatchLimits
+from dextrack_deploy.watch_limits import WatchLimits
+from dextrack_deploy.watches import Watcher
 
 from dextrack.hands import load_hand
 from tests.deploy.test_supervisor import LASTING, VIOLATIONS, good, supervisor

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dextrack_deploy.status import BEGINS, MOVING, Reaction, State, Status
 from dextrack_deploy.supervisor import TRANSITIONS
-from dextrack_deploy.watches import WatchLimits
+from dextrack_deploy.watch_limits import WatchLimits
 
 from dextrack.errors import InputError
 

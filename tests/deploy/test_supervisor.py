@@ -11,7 +11,8 @@ import pytest
 from dextrack_deploy.faults import Fault
 from dextrack_deploy.status import MOVING, Reaction, State
 from dextrack_deploy.supervisor import OPERATOR, TRANSITIONS, Event, Supervisor
-from dextrack_deploy.watches import Measurements, Watcher, WatchLimits
+from dextrack_deploy.watch_limits import WatchLimits
+from dextrack_deploy.watches import Measurements, Watcher
 
 from dextrack.errors import InputError
 

@@ -7,7 +7,8 @@ import pytest
 from dextrack_deploy.faults import Fault
 from dextrack_deploy.graph import MOTION
 from dextrack_deploy.status import State
-from dextrack_deploy.watches import Measurements, Watcher, WatchLimits
+from dextrack_deploy.watch_limits import WatchLimits
+from dextrack_deploy.watches import Measurements, Watcher
 
 ARM, HAND = tuple(f"fr3_joint{i}" for i in range(1, 8)), ("tx", "ty", "tz", "rx", "ry", "rz", *(str(i) for i in range(16)))
 
@@ -50,21 +51,23 @@ def test_an_object_may_go_farther_where_poses_were_missed_and_no_faster_than_a_h
     assert said == ["object jump: the object moved 0.200 m between two poses 130 ms apart (limit 0.197 m)"]
 
 
-def test_joints_that_read_the_same_for_ever_are_noticed_once_what_they_follow_has_moved() -> None:
+@pytest.mark.parametrize("state", [State.RUN, State.APPROACH, State.RETREAT])
+@pytest.mark.parametrize("frozen", ["fingers", "arm_q"])
+def test_joints_that_read_the_same_for_ever_are_noticed_once_what_they_follow_has_moved(state: State, frozen: str) -> None:
     """Stamps are new and values plausible: only that nothing changes gives them away. A hand that stands because nothing moves is no frozen one."""
-    for which, index, speed in (("fingers", 6 + 3, 0.5), ("arm_q", 1, 0.1)):
-        w = watcher()
-        for now in np.arange(0.0, 3.0, 1 / 30):
-            shadow = np.zeros(22)
-            shadow[index] = speed * max(now - 1.0, 0.0)
-            other = np.full(16 if which == "arm_q" else 7, 0.01 * now)
-            m = {"fingers": other, "arm_q": np.zeros(7)} if which == "arm_q" else {"fingers": np.zeros(16), "arm_q": other}
-            said = found(w, Measurements(shadow=shadow, **m), now, State.RUN, Fault.STALE_SENSOR)
-            said = [s for s in said if "last bit" in s]
-            if said:
-                break
-        limit = {"fingers": w.limits.unseen_rad, "arm_q": w.limits.unseen_m}[which]
-        assert now == pytest.approx(1.0 + limit / speed + w.limits.unseen_for_s, abs=0.07) and which in said[0]
+    w, speed = watcher(), 0.2
+    w.begin(Measurements(shadow=np.full(22, -1.0), arm_target=np.full(7, -1.0), finger_target=np.full(16, -1.0)))
+    for now in np.arange(0.0, 4.0, 1 / 30):
+        # What an earlier motion asked for lasts while this one is planned.
+        followed = {"shadow": np.full(22, -1.0), "arm_target": np.full(7, -1.0), "finger_target": np.full(16, -1.0)}
+        if now >= 1.0:
+            followed = {name: np.full(len(v), speed * (now - 1.0)) for name, v in followed.items()}
+        reading = {"fingers": np.full(16, 0.01 * now), "arm_q": np.full(7, 0.01 * now)} | {frozen: np.zeros({"fingers": 16, "arm_q": 7}[frozen])}
+        said = [s for s in found(w, Measurements(**followed, **reading), now, state, Fault.STALE_SENSOR) if "last bit" in s]
+        if said:
+            break
+    limit = w.limits.unseen_m if (state, frozen) == (State.RUN, "arm_q") else w.limits.unseen_rad
+    assert now == pytest.approx(1.0 + limit / speed + w.limits.unseen_for_s, abs=0.08) and frozen in said[0]
 
 
 @pytest.mark.parametrize("state", [State.RUN, State.APPROACH])
@@ -74,5 +77,5 @@ def test_joints_that_read_anything_new_are_not_frozen(state: State) -> None:
     for k, now in enumerate(np.arange(0.0, 3.0, 1 / 30)):
         fingers, arm = np.zeros(16), np.zeros(7)
         fingers[4] = arm[2] = 0.0015 * (k // 5 % 2)
-        m = Measurements(fingers=fingers, arm_q=arm, shadow=np.full(22, 0.4 * now), arm_target=np.full(7, 0.4 * now))
+        m = Measurements(fingers=fingers, arm_q=arm, shadow=np.full(22, 0.4 * now), arm_target=np.full(7, 0.4 * now), finger_target=np.full(16, 0.4 * now))
         assert not [s for s in found(w, m, now, state, Fault.STALE_SENSOR) if "last bit" in s]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import rclpy
-from dextrack_ros import operator
+from dextrack_deploy import graph
+from dextrack_deploy.status import Reaction, State, Status
+from dextrack_ros import dds, operator
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from dextrack.errors import RefusedError
 
@@ -38,57 +46,95 @@ def test_a_request_that_stays_refused_ends_with_its_reason(monkeypatch: pytest.M
         operator.Operator._insist(StandInForAConnection(refusals=10**9), "run")
 
 
-def test_on_real_devices_nothing_begins_before_somebody_says_so(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The word is a key, or a service where there is no terminal; who leaves instead, or a cell that stops meanwhile, ends the wait."""
-    from dextrack_deploy.status import Reaction, State, Status
-    from dextrack_ros import dds
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.node import Node
-    from rclpy.signals import SignalHandlerOptions
-    from std_msgs.msg import String
-    from std_srvs.srv import Trigger
+class Asked:
+    """An operator that asks, and somebody who acts once they are asked; both over real DDS."""
 
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.act: Callable[[], object] | None = None
+        self._somebody, self._other = Node("somebody"), SingleThreadedExecutor()
+        self._other.add_node(self._somebody)
+        self.client = self._somebody.create_client(Trigger, graph.PROCEED)
+        self.operator = operator.Operator((), self.said.append, self._look, asks=True)
+
+    def _look(self) -> None:
+        self._other.spin_once(timeout_sec=0.0)
+        if self.said and self.act is not None:
+            act, self.act = self.act, None
+            act()
+
+    def tell(self, state: State, why: str = "") -> None:
+        """What the supervisor says."""
+        self.operator._hear_status(String(data=Status(state, Reaction.HOLD, why).encode()))
+
+    def when_asked(self, what: str, act: Callable[[], object]) -> bool:
+        """Whether ``what`` may begin, where somebody does ``act`` when the question is there."""
+        self.said.clear()
+        self.act = act
+        found = self.operator._may_begin(what)
+        assert f"{what}? It begins with g, or a call of /operator/proceed" in self.said[0]
+        return found
+
+    def close(self) -> None:
+        self.operator.close()
+        self._other.remove_node(self._somebody)
+        self._somebody.destroy_node()
+
+
+@pytest.fixture
+def asked(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     for key in dds.settings({}):
         monkeypatch.setenv(key, environment[key])
     rclpy.init(domain_id=int(environment["ROS_DOMAIN_ID"]), signal_handler_options=SignalHandlerOptions.NO)
-    said: list[str] = []
-    todo: list[Callable[[], object]] = []
-    somebody = Node("somebody")
-    other = SingleThreadedExecutor()
-    other.add_node(somebody)
-    client = somebody.create_client(Trigger, operator.PROCEED)
+    found = Asked()
+    yield found
+    found.close()
+    rclpy.shutdown()
 
-    def look() -> None:
-        other.spin_once(timeout_sec=0.0)
-        if todo and said:
-            todo.pop()()
 
-    one = operator.Operator((), said.append, look, asks=True)
-    stopped = String(data=Status(State.FAULT, Reaction.STOP_ARM, "somebody pressed the emergency stop").encode())
-    try:
-        for act, expected in (
-            (lambda: one.press("proceed"), True),
-            (lambda: one.press("quit"), False),
-            (lambda: one._hear_status(stopped), False),
-        ):
-            said.clear()
-            todo[:] = [act]
-            assert one._may_begin("run") is expected
-            assert "run? g, or a call of /operator/proceed: it begins" in said[0]
-        assert client.wait_for_service(10.0)
-        said.clear()
-        todo[:] = [lambda: client.call_async(Trigger.Request())]
-        assert one._may_begin("retreat")
-        # A word that nothing waited for is none for what comes later.
-        one.press("proceed")
-        said.clear()
-        todo[:] = [lambda: one.press("quit")]
-        assert not one._may_begin("approach")
-        todo[:] = [lambda: one.press("quit")]
-        outcome = one.run_trial(1.0)
-        assert outcome.ended == "fault" and "emergency stop" in outcome.reason
-    finally:
-        one.close()
-        other.remove_node(somebody)
-        somebody.destroy_node()
-        rclpy.shutdown()
+def test_on_real_devices_nothing_begins_before_somebody_says_so(asked: Asked) -> None:
+    press = asked.operator.press
+    asked.tell(State.READY)
+    assert asked.when_asked("run", lambda: press("proceed"))
+    assert not asked.when_asked("run", lambda: press("quit")) and asked.operator._left
+    # A stop is no word; who asks the supervisor for that very motion has said it.
+    assert not asked.when_asked("run", lambda: asked.tell(State.FAULT, "somebody pressed the emergency stop")) and not asked.operator._left
+    asked.tell(State.HOLD)
+    assert asked.when_asked("retreat", lambda: asked.tell(State.RETREAT))
+
+
+def test_without_a_terminal_the_word_is_a_service_and_says_where_nothing_waits(asked: Asked) -> None:
+    answers: list[Any] = []
+
+    def call() -> None:
+        asked.client.call_async(Trigger.Request()).add_done_callback(lambda f: answers.append(f.result()))
+
+    asked.tell(State.READY)
+    assert asked.client.wait_for_service(10.0)
+    assert asked.when_asked("run", call)
+    # A word that nothing waits for is none for what comes later.
+    asked.operator.press("proceed")
+    call()
+    assert asked.operator.lifecycle.spin_until(lambda: len(answers) == 2, 10.0)
+    assert [(a.success, a.message) for a in answers] == [(True, "run begins"), (False, "nothing is waited with")]
+    assert not asked.when_asked("run", lambda: asked.operator.press("quit"))
+
+
+@pytest.mark.parametrize(
+    ("state", "ended", "why"), [(State.IDLE, "refused", "nobody let the approach begin"), (State.FAULT, "fault", "somebody pressed the emergency stop")]
+)
+def test_a_trial_that_was_not_let_begin_ends_with_its_reason(asked: Asked, state: State, ended: str, why: str) -> None:
+    asked.tell(State.IDLE)
+    asked.act = (lambda: asked.operator.press("quit")) if state is State.IDLE else lambda: asked.tell(state, why)
+    outcome = asked.operator.run_trial(1.0)
+    assert outcome.ended == ended and why in outcome.reason
+
+
+def test_a_finished_trial_stays_one_whatever_happens_at_the_last_question(asked: Asked) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    asked.tell(State.HOLD)
+    asked.act = interrupt
+    asked.operator._go_home()
+    assert asked.operator._left and "interrupted" in asked.said[-1]

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dextrack.errors import InputError
-from dextrack.hands.spec import HandSpec, load_hand
-from dextrack_deploy.cell.config import HandMount
+from dextrack.hands.spec import HandSpec
 
 _REMEDY = "measure the hand again (`dextrack calibrate motors`), or correct the field."
 
@@ -78,16 +77,6 @@ class Motors:
         effort = tuple(self.joints[name].effort if name in self.joints else e for name, e in zip(hand.finger_joints, hand.effort, strict=True))
         kp, kv = (statistics.median(getattr(m, field) for m in self.joints.values()) for field in ("kp", "kv"))
         return dataclasses.replace(hand, finger_kp=kp, finger_kv=kv, effort=effort)
-
-
-def simulated_hand(mount: HandMount) -> HandSpec:
-    """The hand of a cell as its shadow simulator has it: with its measured motors, where the cell names their file.
-
-    Raises:
-        InputError: the file is not there or damaged.
-    """
-    hand = load_hand(mount.model)
-    return load_motors(Path(mount.motors)).applied_to(hand) if mount.motors else hand
 
 
 def require_joints(motors: Motors, hand: HandSpec) -> None:

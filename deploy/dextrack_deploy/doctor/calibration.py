@@ -24,8 +24,8 @@ def _of_hand(case: Case) -> list[Finding]:
     return [
         ok(zeros, f"the cell's file has those of {case.zeros} joint(s); the others show 0 where they are at 0.")
         if case.zeros
-        else warning(zeros, "the cell's file has none: every joint is believed to show 0 where it is at 0.", "put the fingers straight, read the joints "
-                     "(`dextrack track --dry-run`), and write what is not 0 into hand.zeros."),
+        else warning(zeros, "the cell's file has none: every joint is believed to show 0 where it is at 0.", "read them with straight fingers, as part 7 of "
+                     "deploy/RUNBOOK.md says, and write what is not 0 into hand.zeros."),
         ok(motors, f"measured: {case.motors}.")
         if case.motors
         else warning(motors, "the cell names no file of measured ones: targets do not run ahead of the fingers' lag.", "run `dextrack calibrate motors`, and "

@@ -12,7 +12,7 @@ from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import cell_names, load_cell
 from dextrack_deploy.cell.config import ARMS
-from dextrack_deploy.cell.motors import hand_digest, simulated_hand
+from dextrack_deploy.cell.motors import hand_digest, load_motors
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand, urdf_export
@@ -173,17 +173,13 @@ def test_motors_that_were_measured_with_another_model_of_the_hand_are_refused(co
                 load_cell(write(tmp_path, content))
 
 
-def test_the_shadow_simulator_has_the_measured_motors_wherever_it_is_started(content, tmp_path, monkeypatch):
-    """The file lies beside the cell's; a node may have another working folder."""
-    hand = load_hand("leap_right")
-    assert simulated_hand(load_cell("twin").hand) == hand
+def test_the_file_of_the_motors_is_found_from_any_folder(content, tmp_path, monkeypatch):
+    """It lies beside the cell's; whoever reads the cell may have another working folder later."""
     content["hand"].pop("lag_s")
     content["hand"]["motors"] = "motors.json"
-    measured = {"hand": hand.name, "joints": {"1": {"kp": 3.0, "kv": 0.2, "effort": 0.2, "delay": 0.01}}}
+    measured = {"hand": "leap_right", "joints": {"1": {"kp": 3.0, "kv": 0.2, "effort": 0.2, "delay": 0.01}}}
     (tmp_path / "motors.json").write_text(json.dumps(measured))
     monkeypatch.chdir(tmp_path)
     cell = load_cell(write(Path(), content))
     monkeypatch.chdir("/")
-    found = simulated_hand(cell.hand)
-    assert (found.finger_kp, found.finger_kv) == (3.0, 0.2)
-    assert found.effort[hand.finger_joints.index("1")] == 0.2 and found.effort[0] == hand.effort[0]
+    assert load_motors(Path(cell.hand.motors)).joints["1"].kp == 3.0

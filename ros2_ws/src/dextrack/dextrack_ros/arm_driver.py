@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import numpy as np
 from dextrack_deploy.arm.spec import ArmSpec, load_arm
@@ -14,7 +15,7 @@ from dextrack_deploy.drivers.protocols import ArmDriver
 from dextrack_deploy.drivers.registry import open_arm
 from dextrack_deploy.graph import FOLLOWED, MOTION
 from dextrack_deploy.placed import load_arm_path, placed_reference
-from dextrack_deploy.slow_speed import SPEED
+from dextrack_deploy.slow_speed import GAP_S, SPEED
 from dextrack_deploy.status import Reaction, State, Status
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
@@ -63,7 +64,7 @@ class ArmDriverNode(CellNode):
         """Connect to the arm and build its inverse kinematics."""
         cell = load_cell(self.value("cell"))
         self._arm = load_arm(cell.arm.model)
-        self._slow = Continuity(self._arm.joint_names, SPEED * self._arm.velocity, CONTROL_PERIOD)
+        self._slow = Continuity(self._arm.joint_names, SPEED * self._arm.velocity, CONTROL_PERIOD, GAP_S)
         self._base = placed_reference(self.value("placed")).base_quaternion_w
         self._path = load_arm_path(self.value("placed"))
         self._wrist = WristToArm(cell)
@@ -146,11 +147,11 @@ class ArmDriverNode(CellNode):
         if self._guard is None or self._arm is None or self.status().state not in (State.APPROACH, State.RETREAT) or self.value("dry_run"):
             return
         self._running = False
-        targets, stamp = messages.positions(message, self._arm.joint_names), messages.from_time(message.header.stamp)
-        self._slow.check(targets, stamp)
+        targets = messages.positions(message, self._arm.joint_names)
+        self._slow.check(targets, time.monotonic_ns())
         if self._stopped:
             self._engage()
-        self._guard.command(targets, stamp)
+        self._guard.command(targets, messages.from_time(message.header.stamp))
 
     def _tick(self) -> None:
         assert self._driver is not None and self._guard is not None and self._arm is not None and self._wrist is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import sys
+import time
 
 import numpy as np
 from dextrack_deploy import health
@@ -14,7 +15,7 @@ from dextrack_deploy.drivers.protocols import HandDriver, OverloadError
 from dextrack_deploy.drivers.registry import open_hand
 from dextrack_deploy.graph import FOLLOWED, MOTION
 from dextrack_deploy.hand_command import ahead
-from dextrack_deploy.slow_speed import FINGER_VELOCITY
+from dextrack_deploy.slow_speed import FINGER_VELOCITY, GAP_S
 from dextrack_deploy.status import Reaction, State, Status
 from sensor_msgs.msg import JointState
 
@@ -53,7 +54,7 @@ class HandDriverNode(CellNode):
         cell = load_cell(self.value("cell"))
         self._hand = load_hand(cell.hand.model)
         self._continuity = Continuity(self._hand.finger_joints, self._hand.velocity, CONTROL_PERIOD)
-        self._slow = Continuity(self._hand.finger_joints, np.full(len(self._hand.finger_joints), FINGER_VELOCITY), CONTROL_PERIOD)
+        self._slow = Continuity(self._hand.finger_joints, np.full(len(self._hand.finger_joints), FINGER_VELOCITY), CONTROL_PERIOD, GAP_S)
         # Without torque: that comes with the operator's word, which is to activate.
         self._driver = open_hand(cell.drivers.hand, self.value("address"), cell.hand.zeros, engage=False)
         self._lag = cell.hand.lag_s
@@ -126,7 +127,10 @@ class HandDriverNode(CellNode):
             return
         stamp = messages.from_time(message.header.stamp)
         targets = messages.positions(message, self._hand.finger_joints)
-        (self._continuity if State.RUN in states else self._slow).check(targets, stamp)
+        if State.RUN in states:
+            self._continuity.check(targets, stamp)
+        else:
+            self._slow.check(targets, time.monotonic_ns())
         velocity = messages.velocities(message, self._hand.finger_joints)
         if State.RUN in states and velocity is not None:
             targets = ahead(targets, velocity, self._lag)

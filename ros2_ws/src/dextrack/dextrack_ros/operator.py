@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +29,8 @@ from dextrack_ros.executor import NodeExecutor
 from dextrack_ros.interruption import Interruption, uninterruptible
 from dextrack_ros.lifecycle import ACTIVATE, CONFIGURE, Interrupt, LifecycleClient
 from dextrack_ros.preparation import load_prepared
+from dextrack_ros.recovery import Recovery
+from dextrack_ros.word import Word
 
 _TRANSITION_S = 30.0
 """Seconds that a node may take to configure: building simulators takes a while on a busy machine."""
@@ -44,12 +45,9 @@ _SILENCE_S = 2.0
 _GATHER_S = 0.02
 """Heartbeats of the nodes are heard together; nobody's hand is as fast."""
 _STATE_TOPIC = "supervisor/state"
-_RECOVERIES = ("arm/recover", "hand/recover")
-_HEALED_S = 3.0 * graph.HEARTBEAT_PERIOD
-"""After a recovery the supervisor has heard of it within this."""
 _LOOK_S = 1.0
-PROCEED = "operator/proceed"
-"""Service of the operator's node: the word to begin what it said it is waiting for. Offered where the cell has real devices."""
+_MOTIONS = {"approach": State.APPROACH, "run": State.RUN, "retreat": State.RETREAT}
+"""Requests that begin a motion, and the state of each."""
 
 Say = Callable[[str], None]
 """Takes a line for the operator to read."""
@@ -81,10 +79,9 @@ class Operator:
         self._node.create_subscription(String, _STATE_TOPIC, self._hear_status, messages.qos(graph.topic(_STATE_TOPIC).qos))
         self._services: dict[str, Any] = {s.name: self._node.create_client(Trigger, s.name) for s in graph.SERVICES}
         self._leaving = False
-        self._asks, self._word = asks, False
-        if asks:
-            self._node.create_service(Trigger, PROCEED, self._serve_proceed)
-        self._reset_at = math.inf
+        self._left = False
+        self._word = Word(self._node, say) if asks else None
+        self._recovery = Recovery(self._services, self._ask)
         # A cell moves only while it hears this. It leaves from the loop that waits for the cell: an operator that hangs is silent.
         enable = graph.topic(graph.ENABLE)
         self._enable = self._node.create_publisher(Header, enable.name, messages.qos(enable.qos))
@@ -109,9 +106,9 @@ class Operator:
                 outcome = TrialOutcome("finished", "dry run: every node is up, every sensor fresh, and preflight passes")
             else:
                 outcome = self.run_trial(seconds + _SLACK_S)
-                if outcome.complete and self._may_begin("retreat"):
-                    self.retreat()
-                if attended and self.moved:
+                if outcome.complete:
+                    self._go_home()
+                if attended and self.moved and not self._left:
                     self._attend()
         except DexTrackError as error:
             outcome = TrialOutcome("held" if self.moved else "refused", str(error))
@@ -177,46 +174,56 @@ class Operator:
         if what == "quit":
             self._leaving = True
         elif what == "proceed":
-            self._word = True
+            if self._word is not None:
+                self._word.give()
         elif what == "recover":
-            self._recover()
+            self._recovery.begin()
         else:
             self._ask(f"supervisor/{what}")
 
-    def _serve_proceed(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._word = True
-        response.success, response.message = True, "what was waited with begins"
-        return response
-
     def _may_begin(self, what: str) -> bool:
-        """Wait for a person's word where this operator asks; False where they leave instead, or the cell stopped meanwhile."""
-        if not self._asks:
+        """Wait for a person's word where this operator asks; False where they leave instead, or the cell stopped meanwhile.
+
+        Who asks the supervisor itself for that motion has given the word too.
+        """
+        if self._word is None:
             return True
-        self._word = self._leaving = False
-        waiting = self._state()
-        self._say(f"{what}? g, or a call of /{PROCEED}: it begins; q: leave the cell as it is. Keep clear of the robot")
-        self.lifecycle.spin_until(lambda: self._word or self._leaving or self._state() is not waiting, math.inf)
-        return self._word and self._state() is waiting
+        before, self._leaving = self._state(), False
+        given = self._word.wait(what, self.lifecycle.spin_until, lambda: self._leaving or self._state() is not before)
+        self._left = self._leaving
+        return self._state() is _MOTIONS[what] or (given and self._state() is before)
 
-    def _recover(self) -> None:
-        """Ask both drivers, and the supervisor when both have answered and it has heard of it."""
-        waiting = [s for s in _RECOVERIES if self._services[s].service_is_ready()]
+    def _begin(self, what: str) -> TrialOutcome | None:
+        """Begin a motion, on a person's word where this operator asks; None, or how the trial ends without it."""
+        while True:
+            if not self._may_begin(what):
+                stopped = self.status is not None and self.status.state in (State.HOLD, State.FAULT)
+                why = self.status.reason if self.status and stopped else f"nobody let the {what} begin"
+                return self._outcome("fault" if self._state() is State.FAULT else "held" if self.moved else "refused", why)
+            try:
+                if self._state() is not _MOTIONS[what]:
+                    self._insist(what)
+                return None
+            except RefusedError as error:
+                if self._word is None:
+                    return self._outcome("refused", error.what)
+                self._say(str(error))
 
-        def answered(service: str) -> None:
-            waiting.remove(service)
-            if not waiting:
-                self._reset_at = time.monotonic() + _HEALED_S
-
-        for service in tuple(waiting):
-            self._ask(service, answered)
-        if not waiting:
-            self._reset_at = time.monotonic()
+    def _go_home(self) -> None:
+        """After a finished trial, whose outcome nothing changes any more."""
+        try:
+            if self._may_begin("retreat"):
+                self.retreat()
+        except DexTrackError as error:
+            self._say(str(error))
+        except KeyboardInterrupt:
+            self._say("interrupted: leaving the cell where it stands")
+            self._left = True
 
     def _beat(self) -> None:
         """Say that the operator is there; and ask for the reset that is due."""
         self._enable.publish(Header(stamp=messages.to_time(time.time_ns())))
-        if time.monotonic() >= self._reset_at:
-            self._reset_at = math.inf
+        if self._recovery.reset_due():
             self._ask("supervisor/reset")
 
     def _ask(self, service: str, then: Callable[[str], None] = lambda service: None) -> None:
@@ -265,15 +272,8 @@ class Operator:
             How the trial ended. The cell is in HOLD or FAULT then, or never left IDLE.
         """
         for service, goal in (("approach", State.READY), ("run", State.HOLD)):
-            if not self._may_begin(service):
-                stopped = self.status is not None and self.status.state in (State.HOLD, State.FAULT)
-                why = self.status.reason if self.status and stopped else f"nobody let the {service} begin"
-                ended = "fault" if self._state() is State.FAULT else "held" if self.moved else "refused"
-                return self._outcome(ended, why)
-            try:
-                self._insist(service)
-            except RefusedError as error:
-                return self._outcome("refused", error.what)
+            if (ended := self._begin(service)) is not None:
+                return ended
             self._say(f"{service} …")
             limit = timeout_s if service == "run" else 60.0
             if not self.reach(limit, goal, State.HOLD, State.FAULT):
@@ -291,7 +291,8 @@ class Operator:
     def retreat(self) -> None:
         """Open the hand, raise it and go home; a refusal or a stop on the way is said, not raised."""
         try:
-            self.request("retreat")
+            if self._state() is not State.RETREAT:
+                self.request("retreat")
             self._say("retreat …")
             self.reach(60.0, State.IDLE, State.HOLD, State.FAULT)
         except DexTrackError as error:

@@ -10,12 +10,12 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from dextrack_deploy.cell import load_cell
-from dextrack_deploy.cell.motors import simulated_hand
 from dextrack_deploy.placed import placed_reference
 from dextrack_deploy.shadow import Engine, ShadowSimulator
 from dextrack_deploy.status import State, Status
 from sensor_msgs.msg import JointState
 
+from dextrack.hands import load_hand
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
@@ -46,7 +46,7 @@ class ShadowSimNode(CellNode):
 
     def configure(self) -> None:
         """Build the simulator on the placed reference's base frame."""
-        hand = simulated_hand(load_cell(self.value("cell")).hand)
+        hand = load_hand(load_cell(self.value("cell")).hand.model)
         engine = Engine(*(self.value(name) for name in ("backend", "address", "keys", "deadline_s")))
         self._simulator = ShadowSimulator(hand, placed_reference(self.value("placed")).base_quaternion_w, engine=engine)
         rate = self.value("resynchronise_hz")

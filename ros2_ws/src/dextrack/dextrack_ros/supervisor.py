@@ -17,7 +17,8 @@ from dextrack_deploy.placed import placed_reference
 from dextrack_deploy.status import State
 from dextrack_deploy.supervisor import Event, Supervisor
 from dextrack_deploy.trial import EventLog, TrialFolder
-from dextrack_deploy.watches import Measurements, Watcher, WatchLimits
+from dextrack_deploy.watch_limits import WatchLimits
+from dextrack_deploy.watches import Measurements, Watcher
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
@@ -181,7 +182,8 @@ class SupervisorNode(CellNode):
 
     def _hear_motion(self, message: JointState) -> None:
         self._stamps[graph.MOTION] = messages.from_time(message.header.stamp) * 1e-9
-        self._measured["arm_target"] = messages.positions(message, self._arm.joint_names)
+        arm, fingers = (messages.positions(message, names) for names in (self._arm.joint_names, self._hand.finger_joints))
+        self._measured.update(arm_target=arm, finger_target=fingers)
 
     def _hear_operator(self, message: Header) -> None:
         stamp = messages.from_time(message.stamp)
