@@ -210,15 +210,15 @@ class Operator:
                 self._say(str(error))
 
     def _go_home(self) -> None:
-        """After a finished trial, whose outcome nothing changes any more."""
+        """After a finished trial: who leaves at the question, or a node that dies there, changes nothing of how it ended."""
         try:
-            if self._may_begin("retreat"):
-                self.retreat()
-        except DexTrackError as error:
-            self._say(str(error))
-        except KeyboardInterrupt:
-            self._say("interrupted: leaving the cell where it stands")
-            self._left = True
+            begins = self._may_begin("retreat")
+        except (DexTrackError, KeyboardInterrupt) as error:
+            self._left = isinstance(error, KeyboardInterrupt)
+            self._say("interrupted: leaving the cell where it stands" if self._left else str(error))
+            return
+        if begins:
+            self.retreat()
 
     def _beat(self) -> None:
         """Say that the operator is there; and ask for the reset that is due."""
