@@ -96,7 +96,7 @@ def check_object(
     # Swing-twist: the turn about the world's z, and what is left.
     yaw = float(2.0 * np.arctan2(abs(z), abs(w)))
     tilt = float(2.0 * np.arctan2(np.hypot(x, y), np.hypot(w, z)))
-    place = "move it there, or place the reference again where it lies."
+    place = "move it there, or do the trial again where it lies (dextrack track --again, with this trial's folder)."
     away = f"the object is {distance * 100:.1f} cm from where the trial begins (limit {position_m * 100:.1f} cm)."
     turned = f"the object is turned by {np.degrees(yaw):.0f} degrees (limit {np.degrees(yaw_rad):.0f})."
     tilted = f"the object is tilted by {np.degrees(tilt):.0f} degrees (limit {np.degrees(tilt_rad):.0f})."

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import handmade
+import numpy as np
 import pytest
 from dextrack_deploy.trial import read_events
 from dextrack_deploy.twin.wire import PEERS_FILE
@@ -50,6 +51,13 @@ class Terminal:
     def press(self, key: str) -> None:
         os.write(self._terminal, key.encode())
 
+    def wait_for_question(self) -> None:
+        """Until it is asked whether the trial is to be done again; what was said before is forgotten."""
+        self.said, deadline = "", time.monotonic() + PATIENCE_S
+        while "Enter: no." not in self._read():
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
     def end(self) -> int:
         """Exit code, once it is over."""
         deadline = time.monotonic() + PATIENCE_S
@@ -83,8 +91,9 @@ def sit_down(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[.
     placed, thing = handmade.write_trial(tmp_path / "given", 6.0)
     opened: list[Terminal] = []
 
-    def start(*more: str) -> Terminal:
+    def start(*more: str, ask: bool = False) -> Terminal:
         folder = tmp_path / "trial"
+        more = more if ask else (*more, "--no-ask")
         arguments = ["--demonstration", str(placed), "--object", str(thing), "--out", str(folder), "--domain", environment["ROS_DOMAIN_ID"], *more]
         opened.append(Terminal(arguments, environment, folder))
         return opened[-1]
@@ -138,3 +147,29 @@ def test_an_arm_that_stopped_by_a_reflex_is_recovered_reset_and_taken_home(sit_d
     terminal.press("t")
     assert terminal.end() == 1, terminal.said
     assert terminal.states()[-6:] == ["RUN", "FAULT", "HOLD", "RETREAT", "IDLE", "UNCONFIGURED"]
+
+
+@pytest.mark.timeout(240)
+def test_a_stopped_trial_is_done_again_where_the_object_lies(sit_down: Callable[..., Terminal], tmp_path: Path) -> None:
+    terminal = sit_down(ask=True)
+    terminal.wait_for("RUN")
+    terminal.press("h")
+    terminal.wait_for("HOLD")
+    terminal.press("t")
+    terminal.wait_for_question()
+    assert "a: again where the object lies now, x" in terminal.said
+    terminal.press("a\n")
+    # The second trial passes, and asks nothing.
+    assert terminal.end() == 0
+    before, after = (json.loads((folder / "task.json").read_text()) for folder in (terminal.folder, newest(tmp_path, terminal.folder)))
+    assert f"--again {terminal.folder}" in after["command"] and after["source"] == before["source"]
+    placed = np.array(before["placement"]["transform"]["x"]), np.array(after["placement"]["transform"]["x"])
+    assert after["at"] is not None and abs(placed[0] - placed[1]) < 0.02
+    states = [e["after"] for e in read_events(newest(tmp_path, terminal.folder) / "events.jsonl")[0] if e["kind"] == "state"]
+    assert states[-4:] == ["HOLD", "RETREAT", "IDLE", "UNCONFIGURED"]
+
+
+def newest(parent: Path, besides: Path) -> Path:
+    """The other trial folder in ``parent``."""
+    (other,) = (f.parent for f in parent.glob("*/task.json") if f.parent != besides and not f.parent.is_symlink())
+    return other

@@ -56,7 +56,7 @@ def main(args: list[str]) -> int:
     _step(console, 4, f"trial on cell {options.cell}", began)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = options.out / f"{reference.name}-{stamp}"
-    arguments = ["--demonstration", str(store), "--name", name_of(demonstration), "--cell", options.cell, "--out", str(folder)]
+    arguments = ["--demonstration", str(store), "--name", name_of(demonstration), "--cell", options.cell, "--out", str(folder), "--no-ask"]
     arguments += ["--seed", str(options.seed)] + (["--zero-mismatch"] if options.zero_mismatch else [])
     code = _verb("track")(arguments)
     console.print(f"finished in {time.monotonic() - began:.0f} s")

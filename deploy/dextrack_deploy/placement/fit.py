@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import RefusedError
 from dextrack.references.reference import Reference
-from dextrack.rotations import conjugate, from_rotation_vector, multiply, to_matrix, to_rotation_vector
+from dextrack.rotations import to_matrix
 from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.wrist_to_arm import WristToArm
 from dextrack_deploy.cell import CellConfig
 from dextrack_deploy.placement.followed import Followed
+from dextrack_deploy.placement.lying import anchor
 from dextrack_deploy.placement.reach import ReachModel
 from dextrack_deploy.placement.search import Candidate, anchored, search
 from dextrack_deploy.placement.transform import PlanarTransform, move, sample, slow_rows, smooth_wrist, wrist_path
@@ -55,10 +56,6 @@ POSITION_LIMIT = (0.004, 0.010)
 """95th percentile and maximum of the distance of the streamed hand from the shadow simulator's that are accepted, m."""
 ROTATION_LIMIT = (0.05, 0.10)
 """The same of the angle, rad."""
-TILT_LIMIT = 0.26
-"""Angle between how the object stands and how the reference begins, beside the yaw, above which a re-anchoring is refused, rad."""
-HEIGHT_LIMIT = 0.03
-"""Height between where the object lies and where the reference begins above which a re-anchoring is refused, m."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,36 +192,6 @@ def _apart(candidates: list[Candidate]) -> list[Candidate]:
 
 def _turn(angle: float) -> float:
     return math.remainder(angle, 2.0 * math.pi)
-
-
-def anchor(begin_position: Floats, begin_quaternion: Floats, position_w: Floats, quaternion_w: Floats) -> PlanarTransform:
-    """The move over the table that brings the object from where a task begins to where it lies.
-
-    Raises:
-        RefusedError: no move over the table does: the object lies on another side or at another height.
-    """
-    turn = multiply(np.asarray(quaternion_w), conjugate(begin_quaternion))
-    yaw = 2.0 * float(np.arctan2(turn[3], turn[0]))
-    move_ = PlanarTransform.carrying(begin_position, (float(position_w[0]), float(position_w[1])), yaw)
-    tilt = float(np.linalg.norm(to_rotation_vector(multiply(turn, conjugate(move_.quaternion)))))
-    height = abs(float(position_w[2] - begin_position[2]))
-    if tilt > TILT_LIMIT or height > HEIGHT_LIMIT:
-        what = f"object: it lies {np.degrees(tilt):.0f} degrees tilted from, and {1e3 * height:.0f} mm above or below, where the reference begins."
-        raise RefusedError(what, remedy="put it on the side that the reference shows, on the table.")
-    return move_
-
-
-def lying_at(reference: Reference, x: float, y: float, turn_deg: float) -> tuple[Floats, Floats]:
-    """Pose, position (3,) m and quaternion (4,), of the object of ``reference`` when it lies at (x, y) as the reference begins, but turned.
-
-    Args:
-        reference: how high it lies, and which way up.
-        x: of its origin, m.
-        y: m.
-        turn_deg: about the vertical, counter-clockwise seen from above, degrees.
-    """
-    turn = from_rotation_vector([0.0, 0.0, np.radians(turn_deg)])
-    return np.array([x, y, reference.object_position_w[0, 2]]), np.asarray(multiply(turn, reference.object_quaternion_w[0]))
 
 
 class _Fit(Generic[Task]):

@@ -11,6 +11,11 @@ import tty
 _MEANINGS = {"g": "proceed", "p": "pause", "r": "resume", "h": "hold", "e": "estop", "t": "retreat", "c": "recover", "q": "quit"}
 
 
+def attended() -> bool:
+    """Whether there is a person to ask or to press keys: a job in the background must not touch the terminal."""
+    return sys.stdin is not None and sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+
+
 class Keys:
     """Reads single keys where a person sits in front of a terminal; elsewhere (a pipe, a launch file, a job) it reads nothing."""
 
@@ -18,12 +23,11 @@ class Keys:
 
     def __init__(self) -> None:
         """Let the terminal pass keys on at once. Ctrl-C stays what it is."""
-        self._file = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
-        self.enabled = self._file is not None and os.tcgetpgrp(self._file) == os.getpgrp()
-        """Whether there is a person to press keys: a job in the background must not touch the terminal."""
+        self.enabled = attended()
+        """Whether there is a person to press keys."""
+        self._file = sys.stdin.fileno() if self.enabled else None
         self._before = None
-        if self.enabled:
-            assert self._file is not None
+        if self._file is not None:
             self._before = termios.tcgetattr(self._file)
             tty.setcbreak(self._file)
 

@@ -129,7 +129,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     nodes = tuple(n for n in graph.node_names(cell.drivers.twin) if request.record or n != "recorder")
     _write_parameters(folder.path / PARAMETERS_FILE, request, nodes, placed_file, object_file)
     task = {
-        **{k: getattr(request, k) for k in ("cell", "mode", "seed", "zero_mismatch", "dry_run", "speed", "at", "backend", "command")},
+        **dataclasses.asdict(_absolute(request)),
         "placed": placed_file.name,
         "where": placed.where,
         "placement": {"transform": dataclasses.asdict(placed.transform), "time_scale": placed.time_scale, **dataclasses.asdict(placed.figures)},
@@ -157,10 +157,36 @@ def load_prepared(folder: TrialFolder) -> PreparedTrial:
         raise InputError(f"{folder.path}: there is no prepared trial ({error}).", remedy="start it with `dextrack track` or the launch file.") from None
 
 
+def load_request(folder: TrialFolder) -> TrialRequest:
+    """What was asked for of the trial in ``folder``.
+
+    Raises:
+        InputError: nothing, or it is damaged or of an older version.
+    """
+    try:
+        task = json.loads((folder.path / TASK_FILE).read_text(encoding="utf-8"))
+        values = {f.name: task[f.name] for f in dataclasses.fields(TrialRequest)}
+        at = None if values["at"] is None else (float(values["at"][0]), float(values["at"][1]), float(values["at"][2]))
+        return TrialRequest(**{**values, "source": Path(values["source"]), "at": at})
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        what = f"{folder.path}: it does not say what was asked for ({type(error).__name__}: {error})."
+        raise InputError(what, remedy="give a folder that this version's `dextrack track` wrote; runs/latest is the newest.") from None
+
+
 def default_folder(source: str) -> Path:
     """A trial folder of its own under ``runs``, named after what is run and the time."""
     name = re.sub(r"[^\w-]+", "_", Path(source.rpartition(":")[2] or "trial").stem.partition("@")[0])
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _absolute(request: TrialRequest) -> TrialRequest:
+    """``request`` with every path absolute: the trial may be done again from anywhere. As JSON has no paths, they are texts."""
+    paths: dict[str, Any] = {name: str(Path(value).resolve()) if (value := getattr(request, name)) else "" for name in ("source", "object", "params")}
+    return dataclasses.replace(request, cell=_cell(request.cell), **paths)
+
+
+def _cell(name: str) -> str:
+    return name if name in cell_names() else str(Path(name).resolve())
 
 
 def _reference(item: Reference | Demonstration) -> Reference:
@@ -186,8 +212,13 @@ def _write_parameters(path: Path, request: TrialRequest, nodes: tuple[str, ...],
     """One section per node: the operator's own values, then the trial's. Paths are absolute: a node may have another working folder."""
     port = _free_port()
     devices = load_cell(request.cell).drivers
-    cell = request.cell if request.cell in cell_names() else str(Path(request.cell).resolve())
-    common = {"cell": cell, "placed": str(placed.resolve()), "object": str(obj.resolve()), "trial": str(path.parent.resolve()), "dry_run": request.dry_run}
+    common = {
+        "cell": _cell(request.cell),
+        "placed": str(placed.resolve()),
+        "object": str(obj.resolve()),
+        "trial": str(path.parent.resolve()),
+        "dry_run": request.dry_run,
+    }
     own = {n: {**_tuned(request.params).get(n, {})} for n in nodes}
     for device in _NODE_OF:
         driver, address = getattr(devices, device), getattr(devices, f"{device}_address")

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,11 @@ from rich.markup import escape
 
 from dextrack.errors import DexTrackError, DriverError, InputError
 from dextrack_ros import dds
-from dextrack_ros.conclusion import conclude
+from dextrack_ros.again import again, ask_again
+from dextrack_ros.conclusion import EXIT_FAILED, EXIT_REFUSED, conclude
 from dextrack_ros.interruption import Interruption, uninterruptible
-from dextrack_ros.keys import Keys
-from dextrack_ros.preparation import PreparedTrial, TrialRequest, check_unused, default_folder, prepare
+from dextrack_ros.keys import Keys, attended
+from dextrack_ros.preparation import TASK_FILE, PreparedTrial, TrialRequest, check_unused, default_folder, prepare
 from dextrack_ros.processes import Processes
 
 Say = Callable[[str], None]
@@ -37,6 +39,10 @@ class Track:
     """Name of the demonstration in the store; not needed where there is only one."""
     reference: Path | None = None
     """Reference (.npz) to run without a demonstration."""
+    again: Path | None = None
+    """Folder of an earlier trial to do again as it was asked for, with the object where its camera saw it last; options given beside it win."""
+    put_back: bool = False
+    """With --again: the object was put back where that trial began."""
     object: str = ""
     """Object file; by default found by its name."""
     cell: str = "twin"
@@ -44,7 +50,7 @@ class Track:
     at: tuple[float, float, float] | None = None
     """Where the object lies: x and y in m, and its turn about the vertical from how the reference begins, degrees; by default the best place is found."""
     out: Path | None = None
-    """Trial folder; by default runs/<name>-<date>."""
+    """Trial folder; by default runs/<name>-<date>, or a folder of that name beside the earlier trial."""
     seed: int = 0
     """Seed of placement and of the twin's noise."""
     placement_seed: int | None = None
@@ -65,32 +71,61 @@ class Track:
     """File of node parameters, made from config/params.yaml of the ROS package."""
     domain: int | None = None
     """ROS domain id; by default that of ROS_DOMAIN_ID where it is set, else a free one."""
+    ask: bool = True
+    """In a terminal, ask after a trial that did not pass whether to do it again."""
 
 
 def main(args: list[str]) -> int:
     """Run the verb; the exit code is 0 only where the trial did its task."""
     options = tyro.cli(Track, args=args, prog="dextrack track", description=__doc__)
     request = _request(options, shlex.join(["dextrack", "track", *args]))
-    out = options.out or default_folder(request.name or str(request.source))
+    own = default_folder(request.name or str(request.source))
+    out = options.out or (own if options.again is None else options.again.parent / own.name)
     console = Console(highlight=False)
     with TrialFolder(out).locked() as folder, Interruption() as interruption:
         check_unused(folder)
         folder.point_latest()
         outcome = _trial(request, folder, options.domain, console, interruption)
-        return conclude(folder, outcome, options.dry_run, lambda line: console.print(escape(line)))
+        code = conclude(folder, outcome, request.dry_run, lambda line: console.print(escape(line)))
+    if code in (EXIT_FAILED, EXIT_REFUSED) and not request.dry_run and (folder.path / TASK_FILE).exists():
+        _offer_again(folder, options, console)
+    return code
+
+
+def _offer_again(folder: TrialFolder, options: Track, console: Console) -> None:
+    """Do the trial in ``folder`` again where a person at the terminal wants it; elsewhere say how."""
+    if not (options.ask and attended()):
+        console.print(f"again, with the object where it lies now: {shlex.join(['dextrack', 'track', '--again', str(folder.path)])}")
+        return
+    try:
+        arguments = ask_again(folder, lambda question: console.input(escape(question)))
+    except (EOFError, KeyboardInterrupt):
+        return
+    if arguments is not None:
+        # A process of its own: rclpy keeps the log folder and the domain of the first trial for as long as it lives.
+        more = [] if options.domain is None else ["--domain", str(options.domain)]
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "dextrack", "track", *arguments, *more])
 
 
 def _request(options: Track, command: str) -> TrialRequest:
     """What the options ask for.
 
     Raises:
-        InputError: not exactly one of a demonstration and a reference is given.
+        InputError: not exactly one of a demonstration, a reference and an earlier trial is given.
     """
     source = options.demonstration or options.reference
-    if source is None or (options.demonstration and options.reference):
-        raise InputError("track: give a demonstration or a reference, one of them.", remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
+    if sum(x is not None for x in (options.demonstration, options.reference, options.again)) != 1:
+        what = "track: give a demonstration, a reference or an earlier trial, one of them."
+        raise InputError(what, remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
     own = {f.name for f in dataclasses.fields(TrialRequest)} - {"source", "command"}
+    default = Track()
     fields = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name in own}
+    if options.again is not None:
+        given = {name: value for name, value in fields.items() if value != getattr(default, name)}
+        return again(TrialFolder(options.again), options.put_back, {**given, "command": command})
+    if options.put_back or source is None:
+        raise InputError("track: --put-back is only for a trial that is done again.", remedy="give --again with its folder, or leave --put-back out.")
     return TrialRequest(source, command=command, **fields)
 
 

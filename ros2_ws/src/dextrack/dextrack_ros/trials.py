@@ -183,7 +183,7 @@ def _attempt(options: Run, task: str, number: int) -> Attempt | None:
     folder = _unused(options.session / f"{task}-{number}")
     # The seed is the attempt's number: no two attempts see the same noise. All of them begin at the same place.
     arguments = ["--demonstration", str(options.demonstrations), "--name", task, "--cell", options.cell, "--out", str(folder)]
-    arguments += ["--seed", str(number), "--placement-seed", str(PLACEMENT_SEED), "--speed", str(options.speed)]
+    arguments += ["--seed", str(number), "--placement-seed", str(PLACEMENT_SEED), "--speed", str(options.speed), "--no-ask"]
     arguments += [] if options.domain is None else ["--domain", str(options.domain)]
     # Without a terminal of its own, a trial that is stopped ends: a rehearsal that nobody watches goes on with the next.
     process = subprocess.Popen([sys.executable, "-m", "dextrack", "track", *arguments], stdin=subprocess.DEVNULL if options.yes else None)
