@@ -288,6 +288,31 @@ def test_a_slow_motion_that_jumps_is_not_followed(which: str, request: pytest.Fi
     assert errors(node) == []
 
 
+def test_an_arm_s_whole_state_is_published_for_the_record_as_often_as_asked_for(
+    started: Callable[..., Any], arm_node: tuple[Any, Arm], observer: Any, tmp_path: Path
+) -> None:
+    from dextrack_ros import arm_driver
+    from sensor_msgs.msg import JointState
+
+    plain, device = arm_node
+    heard: list[JointState] = []
+    observer.create_subscription(JointState, "arm/samples", heard.append, 100)
+    device.read = lambda: ArmReading(time.time_ns() // 4_000_000 * 4_000_000, device.joints, np.zeros(7), effort=np.arange(7.0))  # type: ignore[method-assign]
+    sampling = started(arm_driver.ArmDriverNode, placed=str(tmp_path / "placed.h5"), state_hz=1000.0)
+    executor = rclpy.executors.SingleThreadedExecutor()
+    for node in (plain, sampling):
+        executor.add_node(node)
+    began = time.monotonic()
+    while time.monotonic() - began < 1.0:
+        executor.spin_once(timeout_sec=0.001)
+        observer.executor.spin_once(timeout_sec=0.0)
+    executor.shutdown()
+    # The device has a new sample every 4 ms, and each is published once; the node that was not asked publishes none.
+    stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in heard]
+    assert 100 < len(stamps) <= 260 and len(set(stamps)) == len(stamps)
+    assert list(heard[-1].effort) == list(range(7))
+
+
 def test_a_stop_that_the_arm_did_not_take_is_told_again(arm_node: tuple[Any, Arm]) -> None:
     node, device = arm_node
     device.refused = {"stop"}

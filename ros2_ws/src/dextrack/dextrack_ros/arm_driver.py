@@ -55,7 +55,7 @@ class ArmDriverNode(CellNode):
         self._stop = self.guarded(_STOPPING, lambda _: self._stop_arm())
         self._continuity = Continuity(WRIST_JOINTS, WRIST_SPEED, CONTROL_PERIOD)
         self._followed = 0
-        self._stamp = 0
+        self._stamp = self._sampled = 0
         self.hear(FOLLOWED, self._follow)
         self.hear(MOTION, self._move)
         self.offer("arm/recover", self._recover)
@@ -76,6 +76,8 @@ class ArmDriverNode(CellNode):
         """Begin to read; nothing is sent before the first target."""
         self._engage()
         self.every(CONTROL_PERIOD, self._tick, "reading the arm")
+        if self.value("state_hz") > 0.0:
+            self.every(1.0 / self.value("state_hz"), self._sample, "sampling the arm")
 
     def _engage(self) -> None:
         """Make a guard that starts from the measured position."""
@@ -164,6 +166,14 @@ class ArmDriverNode(CellNode):
         self.health(doing, clamped=list(report.clamped), slowed=list(report.slowed), refused=report.refused, holds=report.holds)
         r = self._driver.read()
         self.publish("arm/joint_states", messages.joint_state(r.stamp, self._arm.joint_names, r.q, r.dq))
+
+    def _sample(self) -> None:
+        """For the record alone: the control loop has no use for more than one sample a tick."""
+        assert self._driver is not None and self._arm is not None
+        r = self._driver.read()
+        if r.stamp != self._sampled:
+            self._sampled = r.stamp
+            self.publish("arm/samples", messages.joint_state(r.stamp, self._arm.joint_names, r.q, r.dq, r.effort))
 
     def _brake(self) -> None:
         """A moving arm is stopped within its acceleration limits: an instant stop would be a jump."""
