@@ -6,6 +6,7 @@ A new one is a function here and a line in ``CELLS``.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import fault_wire
 from dextrack_deploy import graph
+from dextrack_deploy.status import State
 from fault_injection import Cell, Injection, kill_process, repeated, stop_process
 from fault_trial import SMALL_DISK_MB, End, RunningCell
 
@@ -201,6 +203,19 @@ def _disk() -> list[Cell]:
     ]
 
 
+def _approaching() -> list[Cell]:
+    """The slow motion before a run: what leads it, what it is planned from, and who may stop it."""
+    cells = [
+        *_stream("controller", graph.MOTION, "controller"),
+        *(c for c in _encoders() if c.fault in ("lost", "jumping", "process killed") or "fresh" in c.variant or "number" in c.variant),
+        Cell("supervisor", "lost", "", spoil("lost", STATE)),
+        Cell("supervisor", "process killed", "", kill("supervisor")),
+        Cell("operator heartbeat", "lost", "", spoil("lost", graph.ENABLE)),
+        Cell("operator heartbeat", "process killed", "", kill("operator")),
+    ]
+    return [dataclasses.replace(c, variant=", ".join(filter(None, (c.variant, "in APPROACH"))), state=State.APPROACH) for c in cells]
+
+
 CELLS = (
     *_encoders(),
     *fault_wire.motor_bus(),
@@ -212,6 +227,7 @@ CELLS = (
     *_operator(),
     *_clock(),
     *_disk(),
+    *_approaching(),
 )
 NOT_INJECTED = (("clock", "process killed", "a clock has no process of ours"),)
 """(source, fault, why not here)."""

@@ -45,6 +45,7 @@ def write_table(path: Path, result: dict[str, Any]) -> None:
         "# Fault matrix",
         "",
         f"{sum(r['safe'] for r in rows)} of {len(rows)} rows are safe. `{result['command']}`, {result['date']}, {result['machine']}.",
+        "Faults begin in RUN, 1 s after it did, but where the variant says APPROACH.",
         "A step is the largest between two commanded targets after the fault; its share is of the joint's velocity limit x control period, and a guard",
         "allows 2 (a late tick makes up for one before). Rules of `safe`:",
         "",

@@ -3,11 +3,11 @@ range, killed}, against the real processes of a trial in the twin.
 
     python tests/bench/fault_matrix.py [--cells camera_pose:lost disk ...] [--demonstration FILE.h5 [--object FILE.npz]] [--out FOLDER]
 
-Each cell is a trial of its own: the nodes as `dextrack track` starts them, the fault 1 s after RUN began, 4 s with it and one after it, and then the end
-of every process. In those of the motor bus and the arm link, that device is behind its own wire (fault_wire.py). What was commanded is taken from the
-twin's command trace, on the device side. When a cell counts as safe is written at the top of fault_rules.py, which faults there are in fault_cells.py.
-A row is written as soon as it is measured: a run that was stopped goes on where it was, and --again measures anew. Writes fault_matrix.json,
-fault_matrix.md and fault_matrix.png.
+Each cell is a trial of its own: the nodes as `dextrack track` starts them, the fault 1 s after RUN began (in the rows "in APPROACH", 0.7 s after that did),
+4 s with it and one after it, and then the end of every process. In those of the motor bus and the arm link, that device is behind its own wire
+(fault_wire.py). What was commanded is taken from the twin's command trace, on the device side. When a cell counts as safe is written at the top of
+fault_rules.py, which faults there are in fault_cells.py. A row is written as soon as it is measured, with its command: a run that was stopped goes on
+where it was, and --again measures anew. Writes fault_matrix.json, fault_matrix.md and fault_matrix.png.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ import fault_trial
 import fault_wire
 import handmade
 from command_line import command_line
+from dextrack_deploy.status import State
 from dextrack_deploy.trial import TrialFolder
 from dextrack_ros import dds
 from dextrack_ros.interruption import Interruption
@@ -46,6 +47,8 @@ from dextrack.files import write_json
 RESULTS = Path(__file__).parent / "results"
 RUN_S = 7.0
 """Length of the handmade run: it must outlast the fault."""
+BELOW_M = {State.RUN: 0.05, State.APPROACH: 0.25}
+"""How far below the arm's home it begins: an approach must outlast the fault's beginning."""
 ATTEMPTS = 3
 """A machine that stalls ends a run before its fault; that says nothing of the fault."""
 
@@ -56,15 +59,15 @@ def chosen(names: list[str]) -> list[fault_cells.Cell]:
     return [c for c in fault_cells.CELLS if any(c.name == w or c.name.startswith(f"{w}:") or not w for w in wanted)]
 
 
-def prepared(options: argparse.Namespace, folder: Path, wired: str) -> PreparedTrial:
-    """The trial that every cell with the device ``wired`` behind its wire runs a copy of; placing it takes longer than a cell."""
+def prepared(options: argparse.Namespace, folder: Path, wired: str, state: State) -> PreparedTrial:
+    """The trial that every cell with the device ``wired`` behind its wire and a fault in ``state`` runs a copy of; placing it takes longer than a cell."""
     folder.mkdir(parents=True)
     cell = str(fault_wire.write_cell(wired, folder)) if wired else "twin"
-    source, thing = (options.demonstration, options.object) if options.demonstration else handmade.write_trial(folder / "given", RUN_S)
+    source, thing = (options.demonstration, options.object) if options.demonstration else handmade.write_trial(folder / "given", RUN_S, BELOW_M[state])
     trial = TrialFolder(folder / "template")
     trial.path.mkdir()
     ready = prepare(TrialRequest(Path(source), name=options.name, object=str(thing or ""), cell=cell), trial)
-    needed = fault_trial.AFTER_S + fault_trial.WATCH_S + 0.5
+    needed = fault_trial.AFTER_S[State.RUN] + fault_trial.WATCH_S + 0.5
     if ready.seconds < needed:
         raise SystemExit(f"the run takes {ready.seconds:.1f} s, and a cell needs {needed:.1f} s; give a longer demonstration")
     return ready
@@ -77,11 +80,10 @@ def measure(cell: fault_cells.Cell, template: PreparedTrial, folder: Path, known
         CellFailed, DexTrackError, OSError, CalledProcessError: it could not be observed.
     """
     injection = cell.injection
-    seen = fault_trial.observe(template, folder, injection.begin, injection.topics, injection.on_small_disk)
-    row = {"source": cell.source, "fault": cell.fault, "variant": cell.variant, "injected_by": injection.by}
-    return (
-        row | fault_rules.judge(seen, known, cell.may_go_on, cell.limp) | {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
-    )
+    seen = fault_trial.observe(template, folder, injection.begin, injection.topics, injection.on_small_disk, cell.state)
+    row = {"source": cell.source, "fault": cell.fault, "variant": cell.variant, "injected_by": injection.by, "injected_in": cell.state.value}
+    made = {"command": command_line(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+    return row | fault_rules.judge(seen, known, cell.may_go_on, cell.limp) | made
 
 
 def attempt(cell: fault_cells.Cell, template: PreparedTrial, folder: Path, known: dict[str, fault_rules.Device]) -> tuple[dict[str, Any] | None, str]:
@@ -105,13 +107,15 @@ def load(path: Path) -> dict[str, Any]:
 def save(out: Path, rows: dict[str, dict[str, Any]], failed: dict[str, str]) -> None:
     """Write the table, the page and the figure."""
     order = [c.name for c in fault_cells.CELLS]
+    made = [rows[name] for name in order if name in rows]
     result = {
-        "command": command_line(),
-        "date": datetime.date.today().isoformat(),
+        # A row that was measured again has a newer one than the others.
+        "command": "; ".join(sorted({row["command"] for row in made})),
+        "date": max((row["date"] for row in made), default="")[:10],
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}",
         "rules": (fault_rules.__doc__ or "").strip(),
         "safe": sum(row["safe"] for row in rows.values()),
-        "rows": [rows[name] for name in order if name in rows],
+        "rows": made,
         "not_injected_here": [{"source": s, "fault": f, "reason": why} for s, f, why in fault_cells.NOT_INJECTED],
         "failed": failed,
     }
@@ -128,13 +132,14 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     asked = chosen(options.cells)
     todo = [c for c in asked if options.again or c.name not in rows]
     print(f"{len(todo)} cells to measure, {len(asked) - len(todo)} are there already", flush=True)
-    templates: dict[str, PreparedTrial] = {}
+    templates: dict[tuple[str, State], PreparedTrial] = {}
     began = time.monotonic()
     for n, cell in enumerate(todo):
-        if cell.wired not in templates:
-            templates[cell.wired] = prepared(options, folder / f"prepared_{cell.wired or 'twin'}", cell.wired)
-        template = templates[cell.wired]
-        known = fault_rules.devices("twin", str(next(template.folder.path.glob("placed.*"))))
+        which = cell.wired, cell.state
+        if which not in templates:
+            templates[which] = prepared(options, folder / f"prepared_{cell.wired or 'twin'}_{cell.state.value}", *which)
+        template = templates[which]
+        known = fault_rules.devices("twin", str(next(template.folder.path.glob("placed.*"))), cell.state)
         row, why = attempt(cell, template, folder / f"cell{n}", known)
         failed.pop(cell.name, None)
         if row is None:

@@ -17,6 +17,7 @@ Rules
 5. Not astray. Targets follow the path that was planned, at whatever time, within ``ASTRAY_RAD``. Where a fault leads them off it, the cell stands at most
    ``ASTRAY_S`` after the first target astray (the supervisor's 0.5 s for a tracking error, and the braking), and until it reacts none is further off
    than ``FAR_RAD``: what the supervisor allows a joint as its tracking error, and more than that is an arm that swings where nobody sent it.
+   A slow motion is planned in the cell from where the joints are; its path is not known here, and rules 2, 3 and 4 have to do.
 6. A stop is a stop. After the arm was told its own stop, nothing is written to it: a target would call it back from where it came to rest.
 7. The joints obey. From ``SETTLING_S`` after the cell stands, the twin's own joints stay where they are, within ``AT_REST_RAD``.
 """
@@ -71,15 +72,16 @@ class Device:
     """(ticks, joints), rad: what the run was to command."""
 
 
-def devices(cell: str, placed: str) -> dict[str, Device]:
-    """Arm and hand of a cell, with the path of the placed demonstration or reference."""
+def devices(cell: str, placed: str, state: State = State.RUN) -> dict[str, Device]:
+    """Arm and hand of a cell, with the path of the placed demonstration or reference where ``state`` is that in which it is followed."""
     config, replay = load_cell(cell), ReplayController(load_placed(placed))
     arm, hand = load_arm(config.arm.model), load_hand(config.hand.model)
     targets = np.stack([replay.target(tick) for tick in range(replay.n_ticks)])
     fingers = targets[:, [replay.joint_names.index(n) for n in hand.finger_joints]]
+    followed = state is State.RUN
     return {
-        "arm": Device(arm.joint_names, arm.velocity, load_arm_path(placed)),
-        "hand": Device(hand.finger_joints, np.array(hand.velocity), fingers),
+        "arm": Device(arm.joint_names, arm.velocity, load_arm_path(placed) if followed else None),
+        "hand": Device(hand.finger_joints, np.array(hand.velocity), fingers if followed else None),
     }
 
 
@@ -161,6 +163,8 @@ def _leave_out_holds(at_ns: np.ndarray, values: Floats, seen: Observation) -> No
     at, rows = seen.readings.at_ns, seen.readings.values
     for joint in range(values.shape[1] if len(at) else 0):
         changed = np.flatnonzero(np.abs(np.diff(values[:, joint])) > MOVED_RAD) + 1
+        if len(changed) < 2:
+            continue
         for n, last, following in zip(changed[1:], changed[:-1], [*changed[2:], len(at_ns) - 1], strict=True):
             stood = (at_ns[n] - at_ns[last]) * _NS > ALONE_S and (following == len(at_ns) - 1 or (at_ns[following] - at_ns[n]) * _NS > ALONE_S)
             # The median of what was read while it stood is without the encoder's noise.
@@ -207,7 +211,7 @@ def _astray(written: dict[str, Written], known: dict[str, Device], seen: Observa
         far = []
         for at, target in zip(w.at_ns[picked], w.values[picked], strict=True):
             # A stream that comes late, or a pause, puts a target on the path at an earlier time; nothing puts it on a later one.
-            due = round((at - seen.run_ns) * _NS / CONTROL_PERIOD) + 6
+            due = round((at - seen.begun_ns) * _NS / CONTROL_PERIOD) + 6
             far.append(np.abs(plan[: max(due, 1)] - target).max(axis=1).min())
         first = np.flatnonzero(np.array(far) > ASTRAY_RAD[name])
         found[name] = (float(max(far)), int(w.at_ns[picked][first[0]]) if len(first) else None)

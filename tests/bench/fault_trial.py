@@ -39,9 +39,9 @@ from rosbags.typesys import Stores, get_typestore
 from dextrack.errors import DexTrackError, DriverError
 
 BRING_UP_S = 120.0
-"""Until RUN, on a busy machine."""
-AFTER_S = 1.0
-"""The fault begins this long after RUN."""
+"""Until the state in which the fault is to begin, on a busy machine."""
+AFTER_S = {State.RUN: 1.0, State.APPROACH: 0.7}
+"""The fault begins this long after the state in which it is to begin."""
 WATCH_S = 4.0
 """It lasts this long, and is watched."""
 AFTERWARDS_S = 1.0
@@ -71,14 +71,14 @@ class Readings:
 class Observation:
     """What was seen of one cell."""
 
-    run_ns: int
-    """When RUN began."""
+    begun_ns: int
+    """When the state in which the fault was injected began."""
     injected_ns: int
     undone_ns: int
     """When the fault ended, where it can."""
     end_ns: int
     statuses: tuple[tuple[int, Status], ...]
-    """(ns, status) at each change, from RUN on, as the cell heard it."""
+    """(ns, status) at each change, from then on, as the cell heard it."""
     transitions: tuple[tuple[int, str, str], ...]
     """(ns, state, reason) as the supervisor wrote it down, whether or not anybody heard it."""
     commands: Commands
@@ -141,8 +141,10 @@ def small_disk(folder: Path, wanted: bool) -> Any:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def observe(template: PreparedTrial, folder: Path, begin: Begin, topics: tuple[str, ...] = (), on_small_disk: bool = False) -> Observation:
-    """Run a trial in ``folder``, let ``begin`` inject its fault, and watch. ``topics`` go through the relay.
+def observe(
+    template: PreparedTrial, folder: Path, begin: Begin, topics: tuple[str, ...] = (), on_small_disk: bool = False, state: State = State.RUN
+) -> Observation:
+    """Run a trial in ``folder``, let ``begin`` inject its fault in ``state``, and watch. ``topics`` go through the relay.
 
     Raises:
         CellFailed: it did not come as far as the fault.
@@ -152,12 +154,12 @@ def observe(template: PreparedTrial, folder: Path, begin: Begin, topics: tuple[s
         # Beside the disk that may be full: it is an observer.
         (prepared.folder.path / COMMANDS_FILE).symlink_to((folder / COMMANDS_FILE).resolve())
         cell = _start(stack, prepared, folder, topics)
-        run_ns = _wait_for_run(cell, folder)
+        begun_ns = _wait_for(state, cell, folder)
         reader = stack.enter_context(JointReader(_twin_endpoint(prepared)))
         cell.twin_pid = int(reader.client.hello["pid"])
-        time.sleep(max(0.0, run_ns * 1e-9 + AFTER_S - time.time()))
-        if _heard(folder)[-1][1].state is not State.RUN:
-            raise CellFailed(f"RUN ended before the fault: {_heard(folder)[-1][1].reason}")
+        time.sleep(max(0.0, begun_ns * 1e-9 + AFTER_S[state] - time.time()))
+        if _heard(folder)[-1][1].state is not state:
+            raise CellFailed(f"{state.value} ended before the fault: {_heard(folder)[-1][1].reason}")
         injected_ns = time.time_ns()
         end = begin(cell)
         time.sleep(max(0.0, injected_ns * 1e-9 + WATCH_S - time.time()))
@@ -170,9 +172,9 @@ def observe(template: PreparedTrial, folder: Path, begin: Begin, topics: tuple[s
         readings = reader.readings()
         stack.close()
         statuses = sorted([*_heard(folder), *_logged(prepared.folder.log)], key=lambda s: s[0])
-        seen = tuple((at, status) for at, status in statuses if run_ns <= at <= end_ns)
-        own = tuple(t for t in _written_down(prepared.folder.events) if run_ns <= t[0] <= end_ns)
-        return Observation(run_ns, injected_ns, undone_ns, end_ns, seen, own, read_commands(folder / COMMANDS_FILE), readings)
+        seen = tuple((at, status) for at, status in statuses if begun_ns <= at <= end_ns)
+        own = tuple(t for t in _written_down(prepared.folder.events) if begun_ns <= t[0] <= end_ns)
+        return Observation(begun_ns, injected_ns, undone_ns, end_ns, seen, own, read_commands(folder / COMMANDS_FILE), readings)
 
 
 def _start(stack: contextlib.ExitStack, prepared: PreparedTrial, folder: Path, topics: tuple[str, ...]) -> RunningCell:
@@ -217,35 +219,35 @@ def _continue(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-def _wait_for_run(cell: RunningCell, folder: Path) -> int:
-    """When RUN began, ns."""
+def _wait_for(state: State, cell: RunningCell, folder: Path) -> int:
+    """When ``state`` began, ns."""
     deadline = time.monotonic() + BRING_UP_S
     while time.monotonic() < deadline:
         heard = _heard(folder)
-        began = next((at for at, status in heard if status.state is State.RUN), None)
+        began = next((at for at, status in heard if status.state is state), None)
         if began is not None:
             return began
         if heard and heard[-1][1].state in (State.HOLD, State.FAULT):
-            raise CellFailed(f"it stopped before RUN: {heard[-1][1].reason}")
+            raise CellFailed(f"it stopped before {state.value}: {heard[-1][1].reason}")
         gone = [f"{p.name} ended with {code}: {p.last_words()}" for p, code in cell.processes.ended()]
         if gone or cell.operator.poll() is not None:
             raise CellFailed("; ".join(gone) or f"the operator ended: {(folder / 'fault_operator.err').read_text()[-300:]}")
         time.sleep(0.02)
-    raise CellFailed(f"RUN did not begin within {BRING_UP_S:.0f} s")
+    raise CellFailed(f"{state.value} did not begin within {BRING_UP_S:.0f} s")
 
 
 def _heard(folder: Path) -> list[tuple[int, Status]]:
     """What the operator has heard so far.
 
     Raises:
-        CellFailed: it was refused before RUN.
+        CellFailed: it was refused before it moved.
     """
     found, text = [], (folder / "fault_operator.out").read_text()
     for line in text[: text.rfind("\n") + 1].splitlines():
         row = json.loads(line)
         if "state" in row:
             found.append((int(row["at"]), Status(State(row["state"]), Reaction[row["reaction"]], row["reason"], row["pace"])))
-        elif not any(status.state is State.RUN for _, status in found):
+        elif not any(status.may_move for _, status in found):
             raise CellFailed(row["error"])
     return found
 

@@ -31,8 +31,8 @@ def make_object(path: Path) -> ObjectSpec:
     return spec
 
 
-def make_reference(seconds: float = 2.0) -> Reference:
-    """Begins and ends at rest below the arm's home pose; the palm moves along y and the fingers close a little and open."""
+def make_reference(seconds: float = 2.0, below_m: float = 0.05) -> Reference:
+    """Begins and ends at rest ``below_m`` under the arm's home pose; the palm moves along y and the fingers close a little and open."""
     cell = load_cell("twin")
     hand = load_hand(cell.hand.model)
     position, quaternion = ArmKinematics(cell).palm_pose(np.array(cell.arm.home))
@@ -40,7 +40,7 @@ def make_reference(seconds: float = 2.0) -> Reference:
     phase = np.linspace(0.0, 1.0, n + 1)[:, None]
     ease = phase**3 * (10.0 - 15.0 * phase + 6.0 * phase**2)
     theta = np.zeros((n + 1, 22))
-    theta[:, :3] = position + [0.0, 0.0, -0.05] + ease * [0.0, -TRAVEL_M, 0.0]
+    theta[:, :3] = position + [0.0, 0.0, -below_m] + ease * [0.0, -TRAVEL_M, 0.0]
     lower, upper = np.array(hand.lower), np.array(hand.upper)
     wiggle = 0.2 * np.sin(2.0 * np.pi * ease) * (upper - lower)
     theta[:, 6:] = np.clip(np.array(hand.rest) + wiggle * 0.5, lower + 0.02, upper - 0.02)
@@ -50,18 +50,18 @@ def make_reference(seconds: float = 2.0) -> Reference:
     )  # fmt: skip
 
 
-def make_demonstration(seconds: float = 2.0) -> Demonstration:
+def make_demonstration(seconds: float = 2.0, below_m: float = 0.05) -> Demonstration:
     """The reference's own next states as targets."""
-    r = make_reference(seconds)
+    r = make_reference(seconds, below_m)
     return Demonstration(
         r, r.hand[1:], r.hand, np.gradient(r.hand, r.period, axis=0), r.object_position_w, r.object_quaternion_w, {}, {}, {"made_by": "a test"}
     )
 
 
-def write_trial(folder: Path, seconds: float = 2.0) -> tuple[Path, Path]:
+def write_trial(folder: Path, seconds: float = 2.0, below_m: float = 0.05) -> tuple[Path, Path]:
     """(placed demonstration, object file) in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     placed, thing = folder / "placed.h5", folder / "box.npz"
     make_object(thing)
-    store.save(placed, make_demonstration(seconds))
+    store.save(placed, make_demonstration(seconds, below_m))
     return placed, thing
