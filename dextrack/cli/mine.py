@@ -19,6 +19,8 @@ from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, SimulationError
 from dextrack.files import require_writable, write_json
+from dextrack.hands import load_hand
+from dextrack.hands.motors import FingerMotors, load_motors, require_same_model
 from dextrack.mining import campaign, ledger, tasks
 from dextrack.mining.engine import Engine
 from dextrack.mining.mine import MineConfig, mine
@@ -60,6 +62,9 @@ class Mine:
     Demonstrations are replayed and judged in `mujoco` either way."""
     device: str | None = None
     """Where the engine runs: `cuda:0`, or `cpu`, where `mujoco_warp` is slow; by default the first GPU, if there is one."""
+    motors: Path | None = None
+    """What `dextrack calibrate motors` measured of the hand: it is mined with these gains and efforts, which the demonstration keeps and the shadow
+    simulator takes from it. By default with the hand's own."""
     json: Path | None = None
     """Write metrics, verdict and cost to this file too."""
     force: bool = False
@@ -110,13 +115,17 @@ def _is_reference(item: str) -> bool:
 
 def _run_campaign(options: Mine, console: Console) -> int:
     """Mine several tasks; see ``dextrack.mining.campaign``."""
+    motors = None if options.motors is None else _motors(options.motors, options.hand)
     found = tasks.everything(options.references, options.hand) if options.all else []
     if options.reference:
         found = tasks.distinct([*found, *tasks.from_items(options.reference, options.references, options.hand)])
     config = dataclasses.replace(options.settings, threads=options.settings.threads or 1)
     engine = Engine(options.backend, options.device)
     count = min(options.workers or (1 if engine.device_here() != "cpu" else len(os.sched_getaffinity(0))), len(found))
-    wanted = campaign.Campaign(tuple(found), options.out, config, options.seed, count, options.force, engine)
+    if motors is not None and (others := sorted({t.hand for t in found} - {options.hand})):
+        what = f"{options.motors}: these are the motors of {options.hand}, and there are tasks of {others[0]}."
+        raise InputError(what, remedy="mine the hands one by one.")
+    wanted = campaign.Campaign(tuple(found), options.out, config, options.seed, count, options.force, engine, motors)
     try:
         with Screen(console, count) as screen:
             rows = campaign.run(wanted, screen)
@@ -150,7 +159,8 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
     reference = Reference.load(path)
     obj = find_object(reference, near=path)
     engine = Engine(options.backend, options.device)
-    inputs = campaign.inputs(tasks.made_from(reference), options.settings, options.seed, engine)
+    motors = None if options.motors is None else _motors(options.motors, reference.hand_name)
+    inputs = campaign.inputs(tasks.made_from(reference), options.settings, options.seed, engine, motors)
     found = None if options.force else campaign.stored(options.out, f"{reference.name}@{reference.hand_name}", inputs)
     if found is not None:
         return found, False
@@ -163,11 +173,22 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
             name = f"mine {reference.name}" + (f", attempt {attempt}" if attempt else "")
             bar.update(task, description=name, completed=done, error=off(error))
 
-        demonstration = campaign.marked(mine(reference, obj, options.settings, options.seed, tell, engine), inputs)
+        demonstration = campaign.marked(mine(reference, obj, options.settings, options.seed, tell, engine, motors), inputs)
     store.save(options.out, demonstration, replace=True)
     p = demonstration.provenance
     console.print(f"mined {reference.name} in {p['seconds']:.0f} s and {p['control_steps'] / 1e3:.0f} thousand control steps")
     return demonstration, True
+
+
+def _motors(path: Path, hand: str) -> FingerMotors:
+    """What was measured of ``hand``.
+
+    Raises:
+        InputError: the file is none, or of another hand or another model of it.
+    """
+    spec, motors = load_hand(hand), load_motors(path)
+    require_same_model(motors, spec, str(path))
+    return motors.fingers(spec)
 
 
 def _foretold(reference: Reference, obj: ObjectSpec) -> str:

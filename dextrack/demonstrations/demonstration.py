@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack.errors import InputError
+from dextrack.hands import load_hand
+from dextrack.hands.motors import FingerMotors
+from dextrack.hands.spec import HandSpec
 from dextrack.references.reference import Reference
 
 Floats = NDArray[np.float64]
@@ -35,6 +38,22 @@ class Demonstration:
     """Ours, each part on its own (``tracking.verdict``)."""
     provenance: dict[str, Any]
     """Digests of reference and object, tracker configuration, physics, seed, code version, cost."""
+
+    @property
+    def hand_spec(self) -> HandSpec:
+        """The hand with the motors that this was mined with: whoever simulates the targets needs these. Theirs are in ``provenance``, where they were measured.
+
+        Raises:
+            InputError: the hand is not registered, or ``provenance`` says nothing of motors that could be.
+        """
+        hand, motors = load_hand(self.reference.hand_name), self.provenance.get("motors")
+        if motors is None:
+            return hand
+        try:
+            return FingerMotors(float(motors["kp"]), float(motors["kv"]), tuple(float(e) for e in motors["effort"])).on(hand)
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"demonstration of {self.reference.name}: its motors are damaged ({error})."
+            raise InputError(what, remedy="mine the reference again.") from None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit the reference or are not finite."""

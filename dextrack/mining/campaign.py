@@ -19,6 +19,7 @@ from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.files import require_writable
+from dextrack.hands.motors import FingerMotors
 from dextrack.mining import ledger as ledgers
 from dextrack.mining import workers
 from dextrack.mining.engine import MUJOCO, Engine
@@ -48,6 +49,12 @@ class Campaign:
     """Mine also what the store holds already from the same inputs."""
     engine: Engine = MUJOCO
     """What each worker rolls out on."""
+    motors: FingerMotors | None = None
+    """Measured ones, instead of the hand's own."""
+
+    def inputs(self, digest: str) -> str:
+        """``inputs`` of the task with ``digest``."""
+        return inputs(digest, self.config, self.seed, self.engine, self.motors)
 
 
 class Watcher(Protocol):
@@ -108,7 +115,7 @@ def _may_be_made_from(campaign: Campaign, task: Task) -> list[str]:
         # A file that cannot be read is no reference: the task is still to be done.
         with contextlib.suppress(InputError):
             digests.append(made_from(Reference.load(task.path)))
-    return [inputs(digest, campaign.config, campaign.seed, campaign.engine) for digest in digests]
+    return [campaign.inputs(digest) for digest in digests]
 
 
 def _retarget(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher: Watcher) -> list[Task]:
@@ -123,7 +130,7 @@ def _retarget(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher
 
 
 def _mine(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher: Watcher) -> None:
-    jobs = [workers.Job(t.key, _mine_job, (t.path, t.digest, campaign.config, campaign.seed, campaign.engine)) for t in tasks]
+    jobs = [workers.Job(t.key, _mine_job, (t.path, t.digest, campaign.config, campaign.seed, campaign.engine, campaign.motors)) for t in tasks]
     for task, ended in _run(campaign, ledger, tasks, jobs, watcher):
         demonstration: Demonstration = ended.result
         store.save(campaign.store, demonstration, replace=True)
@@ -165,24 +172,29 @@ def _retarget_job(recording: str, mirrored: bool, hand: str, threads: int, tell:
     return retarget(loaded, find_object(loaded), load_hand(hand), RetargetConfig(), 0, lambda done: tell(0, done, 0.0))
 
 
-def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, engine: Engine, tell: workers.Tell) -> Demonstration:
+def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, engine: Engine, motors: FingerMotors | None, tell: workers.Tell) -> Demonstration:
     """In a worker: mine the reference at ``path``."""
     from dextrack.mining.mine import mine
 
     reference = Reference.load(path)
     if made_from(reference) != digest:
         raise InputError(f"{path}: it was changed while the campaign ran.", remedy="run the same command again.")
-    found = mine(reference, find_object(reference, near=path), config, seed, tell, engine)
-    demonstration = marked(found, inputs(digest, config, seed, engine))
+    found = mine(reference, find_object(reference, near=path), config, seed, tell, engine, motors)
+    demonstration = marked(found, inputs(digest, config, seed, engine, motors))
     store.require_storable(demonstration)
     return demonstration
 
 
-def inputs(digest: str, config: MineConfig, seed: int, engine: Engine = MUJOCO) -> str:
-    """One digest of everything that a demonstration is made from; threads and devices do not matter, and that of MuJoCo is as before there was a choice."""
+def inputs(digest: str, config: MineConfig, seed: int, engine: Engine = MUJOCO, motors: FingerMotors | None = None) -> str:
+    """One digest of everything that a demonstration is made from.
+
+    Threads and devices do not matter; that of MuJoCo and of a hand's own motors is as it was before there was a choice.
+    """
     made_from: list[Any] = [digest, dataclasses.asdict(dataclasses.replace(config, threads=1)), seed]
     if engine.backend != MUJOCO.backend:
         made_from.append(engine.backend)
+    if motors is not None:
+        made_from.append(dataclasses.asdict(motors))
     settings = json.dumps(made_from, sort_keys=True)
     return hashlib.sha256(settings.encode()).hexdigest()
 
@@ -191,7 +203,7 @@ def _known(campaign: Campaign, ledger: Ledger, task: Task) -> bool:
     """Whether ``task`` needs no work: the ledger says so, or the store has it and the ledger is told so now."""
     if campaign.force:
         return False
-    row, wanted = ledger.rows.get(task.key), inputs(task.digest, campaign.config, campaign.seed, campaign.engine)
+    row, wanted = ledger.rows.get(task.key), campaign.inputs(task.digest)
     same = row is not None and row.inputs == wanted
     if row is not None and same and row.state == ledgers.REFUSED:
         return True
@@ -225,7 +237,7 @@ def _row(campaign: Campaign, task: Task, state: str, why: str = "", ended: worke
     if ended is not None:
         more |= {"seconds": ended.seconds, "cpu_seconds": ended.cpu_seconds, "peak_rss_mb": ended.peak_rss_mb, "attempt": ended.attempt}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    digest = inputs(task.digest, campaign.config, campaign.seed, campaign.engine)
+    digest = campaign.inputs(task.digest)
     return Row(task.key, state, digest, why, steps=task.steps, seed=campaign.seed, ended=now, **more)
 
 

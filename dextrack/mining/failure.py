@@ -44,9 +44,8 @@ from typing import Any
 import numpy as np
 
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.hands.spec import load_hand
 from dextrack.mining.replays import perturbations
-from dextrack.mining.signals import Flags, Floats, Signals, measure_signals
+from dextrack.mining.signals import Flags, Signals, measure_signals
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
 from dextrack.sim.physics import Physics
@@ -133,7 +132,7 @@ def explain(demonstration: Demonstration, obj: ObjectSpec) -> Failure | None:
     """
     if demonstration.verdict["passed"] and demonstration.metrics["success_20"]:
         return None
-    reference, trial = demonstration.reference, _Trial(demonstration.reference, obj, demonstration.targets, _physics(demonstration))
+    reference, trial = demonstration.reference, _Trial(demonstration, obj)
     signals = trial.measure()
     broken = first_failure(trial.judge(signals), signals)
     if broken is not None and broken[0] in ("lifted", "held"):
@@ -150,7 +149,7 @@ def explain(demonstration: Demonstration, obj: ObjectSpec) -> Failure | None:
 
 def seen(demonstration: Demonstration, obj: ObjectSpec, failure: Failure) -> Signals:
     """The measured replay that ``failure`` was found in."""
-    trial = _Trial(demonstration.reference, obj, demonstration.targets, _physics(demonstration))
+    trial = _Trial(demonstration, obj)
     return trial.measure() if failure.member is None else trial.measure(member=perturbations()[failure.member])
 
 
@@ -179,11 +178,11 @@ def _physics(demonstration: Demonstration) -> Physics:
 class _Trial:
     """Replays of one result's targets in worlds of our choice."""
 
-    def __init__(self, reference: Reference, obj: ObjectSpec, targets: Floats, physics: Physics) -> None:
-        self.reference, self.targets, self._object, self._physics = reference, targets, obj, physics
+    def __init__(self, demonstration: Demonstration, obj: ObjectSpec) -> None:
+        self.reference, self.targets, self._object, self._physics = demonstration.reference, demonstration.targets, obj, _physics(demonstration)
         self.hull = hull_vertices(obj.vertices)
-        self._hand = load_hand(reference.hand_name)
-        self._scene = build_scene(self._hand, reference.base_quaternion_w, obj, physics)
+        self._hand = demonstration.hand_spec
+        self._scene = build_scene(self._hand, self.reference.base_quaternion_w, obj, self._physics)
 
     def measure(self, **world: Any) -> Signals:
         return measure_signals(self._scene, self.reference, self.hull, self.targets, **world)

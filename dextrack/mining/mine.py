@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dextrack import __version__
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
+from dextrack.hands.motors import FingerMotors
 from dextrack.hands.spec import load_hand
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.engine import MUJOCO, Engine
@@ -74,6 +75,7 @@ def mine(
     seed: int = 0,
     progress: Progress | None = None,
     engine: Engine = MUJOCO,
+    motors: FingerMotors | None = None,
 ) -> Demonstration:
     """Solve the tracking task of ``reference`` and ``obj``: try grasps out and tune them, and where none does it alone, search and harden.
 
@@ -83,6 +85,7 @@ def mine(
         config: settings; the measured defaults when None.
         seed: of the first attempt; the same seed gives the same demonstration at any number of threads of MuJoCo.
         progress: called as work goes on.
+        motors: measured ones, instead of the hand's own; the demonstration keeps them.
         engine: what rolls out. Whatever it is, hold tests, the replay and the verdict are MuJoCo's on the CPU, so that verdicts compare.
 
     Returns:
@@ -93,7 +96,7 @@ def mine(
     """
     config = config or MineConfig()
     _refuse_mismatch(reference, obj, seed)
-    work = _Work(reference, obj, config, seed, progress, engine)
+    work = _Work(reference, obj, config, seed, progress, engine, motors)
     try:
         work.audition()
         work.tune()
@@ -121,10 +124,20 @@ def _refuse_mismatch(reference: Reference, obj: ObjectSpec, seed: int) -> None:
 class _Work:
     """The attempts at one task, the best of them, and what they cost together."""
 
-    def __init__(self, reference: Reference, obj: ObjectSpec, config: MineConfig, seed: int, progress: Progress | None, engine: Engine) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        obj: ObjectSpec,
+        config: MineConfig,
+        seed: int,
+        progress: Progress | None,
+        engine: Engine,
+        motors: FingerMotors | None,
+    ) -> None:
         self._reference, self._obj, self._config, self._seed, self._progress = reference, obj, config, seed, progress
         self._began = time.monotonic()
-        self._scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, obj, config.physics)
+        self._motors, own = motors, load_hand(reference.hand_name)
+        self._scene = build_scene(own if motors is None else motors.on(own), reference.base_quaternion_w, obj, config.physics)
         self._distance, self._hull = signed_distance(obj), hull_vertices(obj.vertices)
         self._engine = engine
         self._rollouts = engine.rollouts(self._scene, config.threads)
@@ -256,6 +269,7 @@ class _Work:
                 "selection": {"seed": SELECTION_SEED, "survived": chosen["survived"], "replays": chosen["replays"]},
                 "tracker": "sampling",
                 "backend": self._engine.backend,
+                **({} if self._motors is None else {"motors": dataclasses.asdict(self._motors)}),
                 "config": dataclasses.asdict(dataclasses.replace(self._config, threads=0)),
                 "seed": self._seed,
                 "auditions": {"first": list(self._auditions.first.items()), "whole": list(self._auditions.whole.items())},

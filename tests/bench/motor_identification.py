@@ -28,12 +28,12 @@ from command_line import command_line
 from dextrack_calibration.motors import rehearsal, session
 from dextrack_calibration.motors.fit import MotorFit
 from dextrack_calibration.motors.kept import Kept
-from dextrack_deploy.cell.motors import MotorValues
 from dextrack_deploy.twin.dynamixel.modelled import FINGERS_UP
 
 from dextrack import __version__
 from dextrack.files import replacing, write_json
 from dextrack.hands import load_hand
+from dextrack.hands.motors import MotorValues
 
 RESULT = Path(__file__).parent / "results" / "motor_identification.json"
 FIELDS = ("kp", "kv", "effort", "delay")

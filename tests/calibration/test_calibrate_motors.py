@@ -17,13 +17,13 @@ from dextrack_calibration.motors.bench import Bench
 from dextrack_calibration.motors.excite import excite
 from dextrack_calibration.motors.plan import Planner
 from dextrack_deploy.cell import load_cell
-from dextrack_deploy.cell.motors import Motors, MotorValues, load_motors
 from dextrack_deploy.drivers import leap_port
 from dextrack_deploy.drivers.leap import LeapHand
 from dextrack_deploy.twin.dynamixel.faults import Silent
 
 from dextrack.errors import DriverError, InputError, RefusedError
 from dextrack.hands import load_hand
+from dextrack.hands.motors import Motors, MotorValues, load_motors
 
 HAND = load_hand("leap_right")
 REST = np.array(HAND.rest)
@@ -63,7 +63,7 @@ def test_it_recovers_motors_that_it_is_not_told(tmp_path: Path, capsys: pytest.C
     shown = capsys.readouterr().out
     assert "kp N m/rad" in shown and str(out) in shown
     # What was written is what readers read, and what simulators can take over.
-    hand = load_motors(out).applied_to(HAND)
+    hand = load_motors(out).fingers(HAND).on(HAND)
     assert hand.effort[1] == written["joints"]["1"]["effort"] and hand.effort[2] == HAND.effort[2]
 
 
@@ -134,9 +134,9 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, what: str) -> None:
 def test_the_motors_of_another_hand_are_refused() -> None:
     motor = MotorValues(5.0, 0.25, 0.26, 0.01)
     with pytest.raises(InputError, match="they are leap_left's, not leap_right's"):
-        Motors("leap_left", {"1": motor}).applied_to(HAND)
+        Motors("leap_left", {"1": motor}).fingers(HAND)
     with pytest.raises(InputError, match="joint 16 is unknown"):
-        Motors(HAND.name, {"16": motor}).applied_to(HAND)
+        Motors(HAND.name, {"16": motor}).fingers(HAND)
     assert Motors(HAND.name, {"1": motor}).lag_s == pytest.approx(0.06)
 
 

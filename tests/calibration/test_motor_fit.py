@@ -11,11 +11,11 @@ from dextrack_calibration.motors import fit as fitting
 from dextrack_calibration.motors.excite import Response
 from dextrack_calibration.motors.fit import MotorFit, fit_joint
 from dextrack_calibration.motors.plan import Plan, Planner
-from dextrack_deploy.cell.motors import Motors, MotorValues
 from dextrack_deploy.twin.dynamixel.modelled import FINGERS_UP, ModelledFingers
 
 from dextrack.errors import InputError, RefusedError
 from dextrack.hands import load_hand
+from dextrack.hands.motors import Motors, MotorValues
 
 HAND = load_hand("leap_right")
 COUNT = 2.0 * np.pi / 4096

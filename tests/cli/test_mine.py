@@ -97,6 +97,8 @@ def test_status_shows_the_ledger_and_mines_nothing(tmp_path: Path, capsys: pytes
 
 def test_what_cannot_be_mined_is_said(tmp_path: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "d.h5")]
+    motors = tmp_path / "motors.json"
+    motors.write_text('{"hand": "leap_left", "joints": {"1": {"kp": 4.0, "kv": 0.2, "effort": 0.2, "delay": 0.01}}}')
     for arguments, words in (
         ([], "not said what to mine"),
         (["--all", "--references", str(tmp_path)], "nothing to mine"),
@@ -104,6 +106,8 @@ def test_what_cannot_be_mined_is_said(tmp_path: Path, data_folder: Path, capsys:
         (["apple_lift", "mug_lift"], "apple_lift"),
         ([str(tmp_path / "gone.npz")], "gone.npz"),
         (["--all", "--workers", "-1"], "workers is -1"),
+        (["apple_lift", "--motors", str(tmp_path / "none.json")], "none.json"),
+        (["apple_lift", "--motors", str(motors)], "they are leap_left's, not leap_right's"),
     ):
         assert main(["mine", *arguments, *out]) == EXIT_ERROR
         assert words in capsys.readouterr().err

@@ -18,6 +18,7 @@ import numpy as np
 
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import SimulationError
+from dextrack.hands.motors import FingerMotors
 from dextrack.mining import campaign, tasks, workers
 from dextrack.mining.engine import Engine
 from dextrack.mining.ledger import Row
@@ -55,7 +56,7 @@ class Quiet:
         print(row.task, flush=True)
 
 
-def mine(path: Path, digest: str, config: Any, seed: int, engine: Engine, tell: workers.Tell) -> Demonstration:
+def mine(path: Path, digest: str, config: Any, seed: int, engine: Engine, motors: FingerMotors | None, tell: workers.Tell) -> Demonstration:
     """In place of ``campaign._mine_job``; what a task does besides follows from its name."""
     reference = Reference.load(path)
     name = reference.name
@@ -76,7 +77,7 @@ def mine(path: Path, digest: str, config: Any, seed: int, engine: Engine, tell: 
         reference, reference.hand[1:], reference.hand, still, reference.object_position_w, reference.object_quaternion_w,
         metrics, verdict, {"control_steps": n, "seconds": config.seconds, "threads": os.environ["OMP_NUM_THREADS"]},
     )  # fmt: skip
-    return campaign.marked(made, campaign.inputs(digest, config, seed, engine))
+    return campaign.marked(made, campaign.inputs(digest, config, seed, engine, motors))
 
 
 def references(folder: Path, names: Sequence[str], steps: int = 30) -> Path:

@@ -12,8 +12,10 @@ from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
+from dextrack.hands.motors import FingerMotors
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.baseline import make_baseline
+from dextrack.mining.campaign import inputs
 from dextrack.mining.ensemble import MEMBERS, NOMINAL, Ensemble, Member
 from dextrack.mining.hardening import HardeningConfig
 from dextrack.mining.mine import MineConfig, demonstrate, mine
@@ -170,6 +172,21 @@ def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
     heard = found.provenance["control_steps"] - found.provenance["judging"]["steps"] - attempts[0]["control_steps"]
     assert 0 < heard <= len(MEMBERS) * reference.n_steps  # less where the object is dropped
     assert 0.0 < found.provenance["physics_seconds"] < found.provenance["seconds"]
+
+
+def test_a_demonstration_keeps_the_motors_that_it_was_mined_with(reference: Reference) -> None:
+    hand, obj = load_hand("leap_right"), synthetic.box()
+    motors = FingerMotors(3.4, 0.21, tuple(0.2 + 0.001 * i for i in range(16)))
+    sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
+    found = mine(reference, obj, MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, budget=1, threads=1), motors=motors)
+    assert found.hand_spec == motors.on(hand) != hand
+    # Its states are those of these motors, and of no others.
+    theirs, own = (replay(build_scene(h, reference.base_quaternion_w, obj), reference, found.targets).hand for h in (found.hand_spec, hand))
+    assert (theirs == found.hand).all() and np.abs(own - found.hand).max() > 1e-3
+    with pytest.raises(InputError, match="its motors are damaged"):
+        dataclasses.replace(found, provenance={"motors": {"kp": 1.0}}).hand_spec  # noqa: B018
+    config, digest = MineConfig(threads=1), "0" * 64
+    assert inputs(digest, config, 0, motors=motors) != inputs(digest, config, 0) == inputs(digest, config, 0, motors=None)
 
 
 def test_a_grasp_that_does_it_alone_is_not_searched(reference: Reference) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
+from dextrack.demonstrations import store
 from dextrack.errors import DriverError
 from dextrack.hands import load_hand
 
@@ -362,6 +364,22 @@ def test_a_shadow_simulator_begins_its_second_run_from_the_measured_hand_too(sta
     published.clear()
     run()
     np.testing.assert_allclose(published[0], begin, atol=0.01)
+
+
+def test_a_shadow_simulator_has_the_motors_that_the_demonstration_was_mined_with(started: Callable[..., Any], tmp_path: Path) -> None:
+    from dextrack_ros import shadow_sim
+
+    made = handmade.make_demonstration()
+    reached = []
+    for name, provenance in (("own", {}), ("weak", {"motors": {"kp": 0.5, "kv": 0.25, "effort": [0.26] * 16}})):
+        placed = tmp_path / name / "placed.h5"
+        placed.parent.mkdir()
+        store.save(placed, dataclasses.replace(made, provenance=provenance))
+        simulator = started(shadow_sim.ShadowSimNode, placed=str(placed))._simulator
+        simulator.reset(made.hand[0])
+        reached.append(simulator.step(made.hand[0] + 0.1)[0][6:] - made.hand[0, 6:])
+    # In one period the softer fingers come less than half as far.
+    assert (reached[1].max() < 0.5 * reached[0].max()) and reached[0].max() < 0.1
 
 
 def test_an_error_of_a_run_is_reported_until_the_cell_is_home(started: Callable[..., Any], tmp_path: Path) -> None:

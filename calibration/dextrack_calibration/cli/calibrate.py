@@ -16,13 +16,13 @@ from typing import Annotated
 import numpy as np
 import tyro
 from dextrack_deploy.cell.config import HANDS
-from dextrack_deploy.cell.motors import Motors, hand_digest, load_motors
 from dextrack_deploy.twin.dynamixel.modelled import FINGERS_UP
 from rich.console import Console
 
 from dextrack.errors import InputError, RefusedError
 from dextrack.files import require_writable
 from dextrack.hands import load_hand
+from dextrack.hands.motors import Motors, hand_digest, load_motors
 from dextrack_calibration.motors import figure, rehearsal, result, session
 from dextrack_calibration.motors.kept import Kept
 
@@ -38,7 +38,7 @@ class Motor:
     Clamp the hand by its palm so that nothing is within reach of its fingers: one joint at a time makes steps of up to 0.8 rad. Ctrl-C leads
     the hand back to where it was and lets it go, and so does the end; a second Ctrl-C lets it go at once. What was measured is kept beside FILE, joint by
     joint: the same command goes on from there for twelve hours, and measures again only the joints that are missing or were refused (--fresh: all).
-    Writes FILE (JSON; what `motors_file` of the bus peer, and `dextrack_deploy.cell.motors` read) and a picture of every step beside it (.svg).
+    Writes FILE (JSON; what a cell's `hand.motors` and `dextrack mine --motors` take) and a picture of every step beside it (.svg).
     Look at the picture before you believe the numbers. The exit code is 0 when every joint was fitted, 1 when some were refused, each with the reason.
     Torques are as true as the inertias of the hand's model: see `dextrack_calibration.motors`.
     """

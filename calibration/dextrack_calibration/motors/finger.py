@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import mujoco
 import numpy as np
-from dextrack_deploy.cell.motors import MotorValues
 from dextrack_deploy.twin.dynamixel.modelled import TIMESTEP_S, bench_spec, set_motor
 from mujoco import rollout
 from numpy.typing import ArrayLike, NDArray
 
+from dextrack.hands.motors import MotorValues
 from dextrack.hands.spec import HandSpec
 from dextrack_calibration.motors.plan import Move
 

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from dextrack_deploy.cell.motors import MotorValues
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from dextrack.errors import RefusedError
+from dextrack.hands.motors import MotorValues
 from dextrack.hands.spec import HandSpec
 from dextrack_calibration.motors.excite import HOLD_S, Response
 from dextrack_calibration.motors.finger import Finger

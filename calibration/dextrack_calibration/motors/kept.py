@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dextrack_deploy.cell.motors import hand_digest
 from dextrack_deploy.drivers.leap_setup import LeapInfo
 
 from dextrack.errors import InputError
 from dextrack.files import read_arrays, write_arrays
+from dextrack.hands.motors import hand_digest
 from dextrack.hands.spec import HandSpec
 from dextrack_calibration.motors.excite import Response
 from dextrack_calibration.motors.plan import Plan

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dextrack_deploy.cell.motors import Motors, MotorValues
 from dextrack_deploy.twin.dynamixel.process import PeerProcess
 
+from dextrack.hands.motors import Motors, MotorValues
 from dextrack.hands.spec import HandSpec
 
 SPREAD = {"kp": (0.65, 1.35), "kv": (0.6, 1.4), "effort": (0.7, 1.1)}

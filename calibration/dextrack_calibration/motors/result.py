@@ -1,4 +1,4 @@
-"""What a session leaves: the file that ``dextrack_deploy.cell.motors`` reads, and a table."""
+"""What a session leaves: the file that ``dextrack.hands.motors`` reads, and a table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from dextrack_deploy.cell.motors import Motors, hand_digest
 from dextrack_deploy.drivers import leap_registers
 from rich.table import Table
 
 from dextrack import __version__
 from dextrack.files import write_json
+from dextrack.hands.motors import Motors, hand_digest
 from dextrack.hands.spec import HandSpec
 from dextrack_calibration.motors.fit import MotorFit
 from dextrack_calibration.motors.session import Session

@@ -103,7 +103,7 @@ class HandMount:
     their velocity. 0 is the paper's loop, which takes the hand to reach a command at once; kv / kp of the motors is what they really take."""
     motors: str = ""
     """What `dextrack calibrate motors` wrote of this hand, beside the cell's file or by its whole path: ``lag_s`` is then the measured one. The
-    shadow simulator keeps the gains that demonstrations were mined with: their targets lead where they led there with no others."""
+    shadow simulator has the motors that a demonstration was mined with (`dextrack mine --motors`): its targets lead where they led there with no others."""
     zeros: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Joint name -> angle, rad, that the joint shows when it truly is at zero; joints left out show 0. A twin has none."""
 

@@ -64,13 +64,10 @@ def _measured(cell: CellConfig, folder: Path) -> CellConfig:
         raise InputError("field hand.lag_s is given beside hand.motors.", remedy="leave lag_s out, which the measured motors say; or leave motors out.")
     # The hand's model takes long to import, and a cell without measured motors does not need it.
     from dextrack.hands import load_hand
-    from dextrack_deploy.cell.motors import hand_digest, load_motors, require_joints
+    from dextrack.hands.motors import load_motors, require_same_model
 
     hand, motors = load_hand(cell.hand.model), load_motors(folder / cell.hand.motors)
-    require_joints(motors, hand)
-    if motors.digest and motors.digest != hand_digest(hand):
-        what = f"field hand.motors: {cell.hand.motors} was measured with another model of {hand.name} than this version has."
-        raise InputError(what, remedy="measure the hand again (`dextrack calibrate motors`).")
+    require_same_model(motors, hand, f"field hand.motors, {cell.hand.motors}")
     file = str((folder / cell.hand.motors).resolve())
     return dataclasses.replace(cell, hand=dataclasses.replace(cell.hand, lag_s=motors.lag_s, motors=file))
 

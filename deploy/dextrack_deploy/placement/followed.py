@@ -25,7 +25,8 @@ class Followed:
         """Simulate ``task``, with the targets of a demonstration or the states of a reference."""
         controller = ReplayController(task)
         self.reference = reference = controller.reference
-        simulator = ShadowSimulator(load_hand(reference.hand_name), reference.base_quaternion_w, reference.period)
+        hand = task.hand_spec if isinstance(task, Demonstration) else load_hand(reference.hand_name)
+        simulator = ShadowSimulator(hand, reference.base_quaternion_w, reference.period)
         simulator.reset(controller.start_state)
         states = [controller.start_state, *(simulator.step(controller.target(n))[0] for n in range(controller.n_ticks))]
         self.hand: Floats = np.array(states)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.hands import load_hand
 from dextrack.references.reference import Reference
 from dextrack.rotations import continuous, from_hinges, from_rotation_vector, multiply, rotate, slerp
 
@@ -186,7 +185,7 @@ def _lag(task: Demonstration, rows: Floats) -> Floats:
     A PD controller's force is kp (target - state) - kv velocity: its targets run ahead of the states by kv / kp times the velocity, which
     is centimetres at the speed of a hand. Slowed down and not corrected, the hand would run that much ahead of the object.
     """
-    kp, kv, _ = load_hand(task.reference.hand_name).gains()
+    kp, kv, _ = task.hand_spec.gains()
     middle = 0.5 * (rows[1:] + rows[:-1])
     return _sample(task.hand_velocity, middle) * (np.diff(rows)[:, None] - 1.0) * (kv / kp)
 

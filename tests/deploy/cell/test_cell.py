@@ -12,10 +12,10 @@ from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import cell_names, load_cell
 from dextrack_deploy.cell.config import ARMS
-from dextrack_deploy.cell.motors import hand_digest, load_motors
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand, urdf_export
+from dextrack.hands.motors import hand_digest, load_motors
 
 
 @pytest.fixture

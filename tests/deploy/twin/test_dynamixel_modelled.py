@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dextrack_deploy.cell.motors import Motors, MotorValues
 from dextrack_deploy.twin.dynamixel.__main__ import Options, serve
 from dextrack_deploy.twin.dynamixel.modelled import ModelledFingers
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
+from dextrack.hands.motors import Motors, MotorValues
 
 HAND = load_hand("leap_right")
 REST = np.array(HAND.rest)

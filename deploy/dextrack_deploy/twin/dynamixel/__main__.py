@@ -17,7 +17,7 @@ import numpy as np
 
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
-from dextrack_deploy.cell.motors import load_motors
+from dextrack.hands.motors import load_motors
 from dextrack_deploy.twin.dynamixel.line import Adapter
 from dextrack_deploy.twin.dynamixel.modelled import ModelledFingers
 from dextrack_deploy.twin.dynamixel.peer import Peer

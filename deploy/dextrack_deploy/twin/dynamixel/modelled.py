@@ -13,10 +13,10 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dextrack.hands.motors import Motors, MotorValues, require_joints
 from dextrack.hands.spec import HandSpec
 from dextrack.sim.physics import Physics
 from dextrack.sim.scene import add_position_actuators
-from dextrack_deploy.cell.motors import Motors, MotorValues, require_joints
 from dextrack_deploy.drivers.protocols import Array
 from dextrack_deploy.twin.dynamixel.plant import TORQUE_PER_AMPERE
 

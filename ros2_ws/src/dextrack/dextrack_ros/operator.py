@@ -377,7 +377,7 @@ def main() -> int:
     parser.add_argument("--trial", type=Path, required=True, help="folder of a prepared trial")
     folder = TrialFolder(parser.parse_args(arguments).trial)
     trial = load_prepared(folder)
-    print(f"the object begins at {trial.where}", flush=True)
+    print(f"the object begins at {trial.where}{'; note: ' + trial.note if trial.note else ''}", flush=True)
     dds.keep_on_loopback()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     with Interruption() as interruption, interruption.deferred():

@@ -29,6 +29,7 @@ from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, RefusedError
 from dextrack.files import digest, replacing, write_json
+from dextrack.hands.motors import load_motors
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object
 from dextrack.references.reference import Reference
@@ -37,6 +38,8 @@ PARAMETERS_FILE = "parameters.yaml"
 """The nodes' parameters in a trial folder, as ROS 2 reads them."""
 TASK_FILE = "task.json"
 """What was asked for, in a trial folder."""
+MOTORS_APART = 0.15
+"""Part of a measured gain or torque by which that of a demonstration may differ unremarked."""
 _NODE_OF = {"hand": "hand_driver", "arm": "arm_driver", "object_pose": "object_pose"}
 """Device of a cell -> the node that talks to it."""
 
@@ -88,6 +91,8 @@ class PreparedTrial:
     """Where the object must lie, in words."""
     hardware: tuple[str, ...] = ()
     """Devices of the cell that are really there: before these move, a person is asked."""
+    note: str = ""
+    """What a person should know before the trial; empty: nothing."""
 
     @property
     def parameters(self) -> Path:
@@ -135,12 +140,13 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
         "placement": {"transform": dataclasses.asdict(placed.transform), "time_scale": placed.time_scale, **dataclasses.asdict(placed.figures)},
         "nodes": nodes,
         "hardware": cell.drivers.hardware,
+        "note": _note(item, cell),
         "seconds": placed.reference.n_steps * placed.reference.period / request.speed,
         "digests": {"source": digest(request.source), "reference": reference.digest},
         "code": __version__,
     }
     write_json(folder.path / TASK_FILE, task)
-    return PreparedTrial(folder, nodes, float(task["seconds"]), request.dry_run, placed.where, cell.drivers.hardware)
+    return PreparedTrial(folder, nodes, float(task["seconds"]), request.dry_run, placed.where, cell.drivers.hardware, str(task["note"]))
 
 
 def load_prepared(folder: TrialFolder) -> PreparedTrial:
@@ -152,7 +158,7 @@ def load_prepared(folder: TrialFolder) -> PreparedTrial:
     try:
         task = json.loads((folder.path / TASK_FILE).read_text(encoding="utf-8"))
         nodes, hardware = (tuple(str(n) for n in task[key]) for key in ("nodes", "hardware"))
-        return PreparedTrial(folder, nodes, float(task["seconds"]), bool(task["dry_run"]), str(task["where"]), hardware)
+        return PreparedTrial(folder, nodes, float(task["seconds"]), bool(task["dry_run"]), str(task["where"]), hardware, str(task["note"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder.path}: there is no prepared trial ({error}).", remedy="start it with `dextrack track` or the launch file.") from None
 
@@ -191,6 +197,20 @@ def _cell(name: str) -> str:
 
 def _reference(item: Reference | Demonstration) -> Reference:
     return item if isinstance(item, Reference) else item.reference
+
+
+def _note(item: Reference | Demonstration, cell: CellConfig) -> str:
+    """That the cell's motors were measured, and are not those that the demonstration was mined with; empty where they are, or were not measured."""
+    if not (cell.hand.motors and isinstance(item, Demonstration)):
+        return ""
+    mined = item.hand_spec
+    measured = load_motors(Path(cell.hand.motors)).fingers(mined).on(mined)
+    pairs = {"kp": (mined.finger_kp, measured.finger_kp), "kv": (mined.finger_kv, measured.finger_kv), "effort": (min(mined.effort), min(measured.effort))}
+    apart = [f"{name} {a:.3g} for {b:.3g}" for name, (a, b) in pairs.items() if abs(a - b) > MOTORS_APART * b]
+    if not apart:
+        return ""
+    again = f"mine it with `--motors {cell.hand.motors}`"
+    return f"the demonstration was mined with other motors than the cell's were measured to be ({', '.join(apart)}); {again}"
 
 
 def _check(reference: Reference, cell: CellConfig, request: TrialRequest) -> None:

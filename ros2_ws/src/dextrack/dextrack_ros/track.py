@@ -140,6 +140,8 @@ def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, conso
         say(f"placing {request.name or request.source.name} on cell {request.cell}")
         prepared = prepare(request, folder)
         say(f"the object begins at {prepared.where}")
+        if prepared.note:
+            say(f"note: {prepared.note}")
         return _run(prepared, domain, say, interruption)
     except DexTrackError as error:
         say(str(error))

@@ -49,6 +49,25 @@ class MotorValues:
 
 
 @dataclasses.dataclass(frozen=True)
+class FingerMotors:
+    """What a HandSpec takes over from measured motors, and what a demonstration that was mined with them keeps of them."""
+
+    kp: float
+    """Position gain of every finger joint, N m/rad."""
+    kv: float
+    """Damping of every finger joint, N m s/rad."""
+    effort: tuple[float, ...]
+    """Greatest torque of each finger joint, in the hand's order, N m."""
+
+    def on(self, hand: HandSpec) -> HandSpec:
+        """``hand`` with these motors: what ``build_scene``, the shadow simulator and mining then simulate.
+
+        Not for the driver: it would take the measured stiffness for the one that is wanted.
+        """
+        return dataclasses.replace(hand, finger_kp=self.kp, finger_kv=self.kv, effort=self.effort)
+
+
+@dataclasses.dataclass(frozen=True)
 class Motors:
     """The motors of a hand, or of some of its joints."""
 
@@ -64,19 +83,19 @@ class Motors:
         """Time by which these motors trail a moving target, s: the median over the joints of kv / kp + delay. ``hand.lag_s`` of a cell wants it."""
         return statistics.median(m.kv / m.kp + m.delay for m in self.joints.values())
 
-    def applied_to(self, hand: HandSpec) -> HandSpec:
-        """``hand`` with these motors: what ``build_scene``, the shadow simulator and mining then simulate.
+    def fingers(self, hand: HandSpec) -> FingerMotors:
+        """What ``hand`` takes over of these motors.
 
-        A HandSpec has one kp and one kv for all fingers, which become the medians; efforts are each joint's own. The delay has no place in it. Not for
-        the driver: it would take the measured stiffness for the one that is wanted.
+        It has one kp and one kv for all fingers, which become the medians; efforts are each joint's own, and the hand's where they were not measured. The
+        delay has no place in it.
 
         Raises:
             InputError: these are the motors of another hand.
         """
         require_joints(self, hand)
-        effort = tuple(self.joints[name].effort if name in self.joints else e for name, e in zip(hand.finger_joints, hand.effort, strict=True))
+        effort = tuple(self.joints[name].effort if name in self.joints else e for name, e in zip(hand.finger_joints, hand.effort))
         kp, kv = (statistics.median(getattr(m, field) for m in self.joints.values()) for field in ("kp", "kv"))
-        return dataclasses.replace(hand, finger_kp=kp, finger_kv=kv, effort=effort)
+        return FingerMotors(kp, kv, effort)
 
 
 def require_joints(motors: Motors, hand: HandSpec) -> None:
@@ -85,6 +104,14 @@ def require_joints(motors: Motors, hand: HandSpec) -> None:
     if motors.hand != hand.name or strange:
         what = f"joint {strange[0]} is unknown to {hand.name}" if strange else f"they are {motors.hand}'s, not {hand.name}'s"
         raise InputError(f"motors: {what}.", remedy="measure this hand, or give its own file.")
+
+
+def require_same_model(motors: Motors, hand: HandSpec, where: str) -> None:
+    """Raise InputError, which begins with ``where``, unless ``motors`` were measured with this model of ``hand``; where that is not known they pass."""
+    require_joints(motors, hand)
+    if motors.digest and motors.digest != hand_digest(hand):
+        what = f"{where}: it was measured with another model of {hand.name} than this version has."
+        raise InputError(what, remedy="measure the hand again (`dextrack calibrate motors`).")
 
 
 def load_motors(path: Path) -> Motors:
