@@ -49,7 +49,7 @@ def main(args: list[str]) -> int:
     cell = load_cell(asked.cell)
     item = load_source(*split_source(asked.source))
     reference = item.reference if isinstance(item, Demonstration) else item
-    lies = None if asked.at is None else lying_at(reference, *asked.at)
+    lies = None if asked.at is None else lying_at(item, *asked.at)
     began = time.monotonic()
     placed: PlacedTask[Any] = place(item, cell, lies, asked.slowest, asked.seed)
     seconds = time.monotonic() - began

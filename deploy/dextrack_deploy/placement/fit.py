@@ -104,7 +104,7 @@ class PlacedTask(Generic[Task]):
     @property
     def where(self) -> str:
         """Where the object must lie, for the person who lays it there: what ``lying_at`` takes, in words."""
-        x, y = self.reference.object_position_w[0, :2]
+        x, y = self.task.object_position_w[0, :2]
         turn = np.degrees(_turn(self.transform.yaw))
         return f"x {100 * x:.1f} cm, y {100 * y:.1f} cm, turned by {turn:.0f} degrees from how the reference begins"
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack import rotations
+from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import RefusedError
 from dextrack.objects.symmetry import Symmetry
 from dextrack.references.reference import Reference
@@ -17,9 +18,9 @@ from dextrack_deploy.placement.transform import PlanarTransform
 Floats = NDArray[np.float64]
 
 TILT_LIMIT = 0.26
-"""Angle between how the object stands and how the reference begins, beside the yaw, above which a re-anchoring is refused, rad."""
+"""Angle between how the object stands and how the task begins, beside the yaw, above which a re-anchoring is refused, rad."""
 HEIGHT_LIMIT = 0.03
-"""Height between where the object lies and where the reference begins above which a re-anchoring is refused, m."""
+"""Height between where the object lies and where the task begins above which a re-anchoring is refused, m."""
 LOOK_S = 2.0
 """An object is looked at for this long, s."""
 FEWEST = 10
@@ -40,42 +41,44 @@ def anchor(begin_position: Floats, begin_quaternion: Floats, position_w: Floats,
     tilt = float(np.linalg.norm(to_rotation_vector(multiply(turn, conjugate(move_.quaternion)))))
     height = abs(float(position_w[2] - begin_position[2]))
     if tilt > TILT_LIMIT or height > HEIGHT_LIMIT:
-        what = f"object: it lies {np.degrees(tilt):.0f} degrees tilted from, and {1e3 * height:.0f} mm above or below, where the reference begins."
-        raise RefusedError(what, remedy="put it on the side that the reference shows, on the table.")
+        what = f"object: it lies {np.degrees(tilt):.0f} degrees tilted from, and {1e3 * height:.0f} mm above or below, where the task begins."
+        raise RefusedError(what, remedy="put it on the side that the recording shows, on the table.")
     return move_
 
 
-def lying_at(reference: Reference, x: float, y: float, turn_deg: float) -> tuple[Floats, Floats]:
-    """Pose, position (3,) m and quaternion (4,), of the object of ``reference`` when it lies at (x, y) as the reference begins, but turned.
+def lying_at(task: Reference | Demonstration, x: float, y: float, turn_deg: float) -> tuple[Floats, Floats]:
+    """Pose, position (3,) m and quaternion (4,), of the object of ``task`` when it lies at (x, y) as the task begins, but turned.
 
     Args:
-        reference: how high it lies, and which way up.
+        task: how high it lies, and which way up: a demonstration's object came to rest first, its reference's is where a recording had it.
         x: of its origin, m.
         y: m.
         turn_deg: about the vertical, counter-clockwise seen from above, degrees.
     """
     turn = from_rotation_vector([0.0, 0.0, np.radians(turn_deg)])
-    return np.array([x, y, reference.object_position_w[0, 2]]), np.asarray(multiply(turn, reference.object_quaternion_w[0]))
+    return np.array([x, y, task.object_position_w[0, 2]]), np.asarray(multiply(turn, task.object_quaternion_w[0]))
 
 
-def seen_at(reference: Reference, stamp_ns: NDArray[np.int64], position_w: Floats, quaternion_w: Floats, symmetry: Symmetry) -> tuple[float, float, float]:
-    """Where a camera last saw the object of ``reference`` lie: x, y in m and its turn in degrees, as ``lying_at`` takes them.
+def seen_at(
+    task: Reference | Demonstration, stamp_ns: NDArray[np.int64], position_w: Floats, quaternion_w: Floats, symmetry: Symmetry
+) -> tuple[float, float, float]:
+    """Where a camera last saw the object of ``task`` lie: x, y in m and its turn in degrees, as ``lying_at`` takes them.
 
     Args:
-        reference: which way up the object must lie, and how high.
+        task: which way up the object must lie, and how high.
         stamp_ns: (n,) times of the poses, ns, increasing; the last ``LOOK_S`` count.
         position_w: (n, 3) m.
         quaternion_w: (n, 4) wxyz.
         symmetry: of the object: turns after which it looks the same do not count.
 
     Raises:
-        RefusedError: it was hardly seen, moved, or lies as no move over the table brings the reference.
+        RefusedError: it was hardly seen, moved, or lies as no move over the table brings the task.
     """
     last = stamp_ns >= (stamp_ns[-1] if len(stamp_ns) else 0) - round(LOOK_S * 1e9)
     if np.count_nonzero(last) < FEWEST:
         what = f"object: the camera has {np.count_nonzero(last)} poses of its last {LOOK_S:g} s (needed {FEWEST})."
         raise RefusedError(what, remedy="put it in the camera's view, or say where it lies (--at).")
-    begin = reference.object_quaternion_w[0]
+    begin = task.object_quaternion_w[0]
     places, turns = position_w[last], symmetry.nearest(quaternion_w[last], quaternion_w[-1])
     turns = turns * np.where(turns @ turns[-1] < 0.0, -1.0, 1.0)[:, None]
     half = len(places) // 2
@@ -86,7 +89,7 @@ def seen_at(reference: Reference, stamp_ns: NDArray[np.int64], position_w: Float
         raise RefusedError(what, remedy="let it come to rest, and look again; or say where it lies (--at).")
     position, quaternion = _mean(places, turns)
     quaternion = _least_tilted(quaternion, begin, symmetry)
-    anchor(reference.object_position_w[0], begin, position, quaternion)
+    anchor(task.object_position_w[0], begin, position, quaternion)
     return float(position[0]), float(position[1]), float(np.degrees(_yaw(multiply(quaternion, conjugate(begin)))))
 
 

@@ -8,7 +8,7 @@ import pytest
 from dextrack_deploy.arm.model import cell_spec
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
-from dextrack_deploy.placement import PlanarTransform, place
+from dextrack_deploy.placement import PlanarTransform, lying_at, place
 from dextrack_deploy.placement.transform import move
 from dextrack_deploy.shadow import ShadowSimulator
 from scipy.spatial.transform import Rotation
@@ -166,6 +166,18 @@ def test_it_is_anchored_to_where_the_object_lies(placed):
     check_path(anchored)
     np.testing.assert_allclose(anchored.reference.object_position_w[0], position, atol=1e-9)
     np.testing.assert_allclose(anchored.reference.object_quaternion_w[0], quaternion, atol=1e-9)
+
+
+def test_what_is_said_of_where_a_demonstrations_object_lies_places_it_there(placed):
+    """Its object came to rest 4 mm and 3 degrees from where the recording had it: that is where it lies."""
+    made = demonstrate(lift())
+    settled = (Rotation.from_rotvec([0.03, -0.04, 0.03]) * Rotation.from_quat(made.object_quaternion_w, scalar_first=True)).as_quat(scalar_first=True)
+    made = dataclasses.replace(made, object_position_w=made.object_position_w + [-0.003, 0.003, -0.001], object_quaternion_w=settled)
+    x, y = placed.reference.object_position_w[0, :2] + [0.01, -0.02]
+    turn = np.degrees(placed.transform.yaw) + 5.0
+    again = place(made, CELL, lying_at(made, x, y, turn))
+    assert f"x {100 * x:.1f} cm, y {100 * y:.1f} cm, turned by {turn:.0f} degrees" in again.where
+    np.testing.assert_allclose(again.task.object_position_w[0, :2], [x, y], atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def lies_now(folder: TrialFolder) -> tuple[float, float, float]:
     reference = item.reference if isinstance(item, Demonstration) else item
     symmetry = symmetry_of(ObjectSpec.load(folder.path / "objects" / f"{reference.object_name}.npz"))
     poses = read_trial(folder.path).object_pose
-    return seen_at(reference, poses.stamp_ns, poses.position_w, poses.quaternion_w, symmetry)
+    return seen_at(item, poses.stamp_ns, poses.position_w, poses.quaternion_w, symmetry)
 
 
 def again(folder: TrialFolder, put_back: bool, changed: Mapping[str, Any]) -> TrialRequest:

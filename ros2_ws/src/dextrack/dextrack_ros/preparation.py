@@ -123,7 +123,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     reference = _reference(item)
     _check(reference, cell, request)
     obj = ObjectSpec.load(Path(request.object)) if request.object else find_object(reference, request.source)
-    lies = None if request.at is None else lying_at(reference, *request.at)
+    lies = None if request.at is None else lying_at(item, *request.at)
     seed = request.seed if request.placement_seed is None else request.placement_seed
     placed = place(item, cell, lies, seed=seed) if isinstance(item, Demonstration) else place(item, cell, lies, seed=seed)
     placed_file = _save(placed.task, folder.path / ("placed.h5" if isinstance(item, Demonstration) else "placed.npz"))
