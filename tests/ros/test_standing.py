@@ -15,6 +15,7 @@ import handmade
 import numpy as np
 import pytest
 from dextrack_deploy.trial import read_events
+from dextrack_deploy.twin.dynamixel.process import PeerProcess
 from dextrack_deploy.twin.wire import PEERS_FILE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
@@ -51,10 +52,9 @@ class Terminal:
     def press(self, key: str) -> None:
         os.write(self._terminal, key.encode())
 
-    def wait_for_question(self) -> None:
-        """Until it is asked whether the trial is to be done again; what was said before is forgotten."""
-        self.said, deadline = "", time.monotonic() + PATIENCE_S
-        while "Enter: no." not in self._read():
+    def wait_for_words(self, words: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while words not in " ".join(self._read().split()):
             assert time.monotonic() < deadline, self.said
             time.sleep(0.05)
 
@@ -150,13 +150,30 @@ def test_an_arm_that_stopped_by_a_reflex_is_recovered_reset_and_taken_home(sit_d
 
 
 @pytest.mark.timeout(240)
+def test_a_hand_on_a_serial_port_moves_only_on_a_persons_word(sit_down: Callable[..., Terminal], tmp_path: Path) -> None:
+    """To the cell the port is a real hand's, whose motors nobody simulates: before each of the three motions it waits, for as long as it takes."""
+    with PeerProcess(["--alone"]) as peer:
+        file = fault_wire.write_cell("hand", tmp_path)
+        file.write_text(file.read_text().replace("hand_address: peer", f"hand_address: {peer.pty}"))
+        terminal = sit_down("--cell", str(file))
+        for stands, asked in (("IDLE", "approach"), ("READY", "run"), ("HOLD", "retreat")):
+            terminal.wait_for(stands)
+            terminal.wait_for_words(f"{asked}? It begins with g")
+            time.sleep(1.5)
+            assert terminal.states()[-1] == stands
+            terminal.press("g")
+        assert terminal.end() in (0, 1)
+    assert terminal.states() == ["IDLE", "APPROACH", "READY", "RUN", "HOLD", "RETREAT", "IDLE", "UNCONFIGURED"]
+
+
+@pytest.mark.timeout(240)
 def test_a_stopped_trial_is_done_again_where_the_object_lies(sit_down: Callable[..., Terminal], tmp_path: Path) -> None:
     terminal = sit_down(ask=True)
     terminal.wait_for("RUN")
     terminal.press("h")
     terminal.wait_for("HOLD")
     terminal.press("t")
-    terminal.wait_for_question()
+    terminal.wait_for_words("Enter: no.")
     assert "a: again where the object lies now, x" in terminal.said
     terminal.press("a\n")
     # The second trial passes, and asks nothing.
