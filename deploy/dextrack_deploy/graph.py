@@ -152,10 +152,10 @@ COMMON_PARAMETERS = (
 SPEED = Parameter("speed", 1.0, "How fast a run plays, as a part of its own speed.", 0.1, 1.0)
 """Of the supervisor; it belongs to a trial, as its paths do, and not to what an operator tunes."""
 
-_POSE, _JOINTS = "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/JointState"
+_POSE, _SEEN, _JOINTS = "geometry_msgs/msg/PoseStamped", "geometry_msgs/msg/PoseWithCovarianceStamped", "sensor_msgs/msg/JointState"
 
 TOPICS = (
-    Topic("object_pose", _POSE, "sensor", CAMERA_PERIOD, "Pose of the object in the world; stamp of the camera image."),
+    Topic("object_pose", _SEEN, "sensor", CAMERA_PERIOD, "Pose of the object in the world; stamp of the camera image. Covariance zero: not told."),
     Topic("hand/joint_states", _JOINTS, "sensor", CONTROL_PERIOD, "16 finger joints: position, rad; effort holds the current, A; stamp of the sample."),
     Topic("arm/joint_states", _JOINTS, "sensor", CONTROL_PERIOD, "7 arm joints: position, rad, and velocity, rad/s; stamp of the sample."),
     Topic("arm/samples", _JOINTS, "report", None, "For the record: 7 arm joints, velocity, torque in N m, as often as the arm_driver's state_hz says."),

@@ -88,7 +88,9 @@ def timing(trial: Trial) -> dict[str, Any]:
     return {
         "loop_duration_ms": trial.data.loop.get("loop_duration_ms", summary([])),
         "longest_row": trial.data.loop.get("longest_row"),
-        "loop_period_ms": summary(loop_periods_ms(trial.data)),
+        "skipped": trial.data.loop.get("skipped"),
+        # What the loop measured at its own ticks; stamps in the log are of their publication, or where one is missing of their reception.
+        "loop_period_ms": trial.data.loop.get("loop_period_ms", summary(loop_periods_ms(trial.data))),
         "overruns": max(p.overruns for p in running) if running else None,
         "latency_ms": trial.data.stages.latencies(graph.EDGES).report(),
     }

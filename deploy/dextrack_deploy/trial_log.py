@@ -206,7 +206,8 @@ class _Collector:
         self._stages = StageTimes()
         self._published: dict[int, int] = {}
         self._handlers: dict[str, Callable[[str, int, Any], None]] = {
-            "geometry_msgs/msg/PoseStamped": self._pose,
+            "geometry_msgs/msg/PoseStamped": lambda topic, received, m: self._pose(topic, received, m, m.pose),
+            "geometry_msgs/msg/PoseWithCovarianceStamped": lambda topic, received, m: self._pose(topic, received, m, m.pose.pose),
             "sensor_msgs/msg/JointState": self._joint,
             "std_msgs/msg/String": self._status,
             "diagnostic_msgs/msg/DiagnosticStatus": self._controller,
@@ -255,8 +256,8 @@ class _Collector:
             seen.add(stamp)
         return np.sort(np.asarray(times, dtype=np.int64))
 
-    def _pose(self, topic: str, received: int, m: Any) -> None:
-        p, o = m.pose.position, m.pose.orientation
+    def _pose(self, topic: str, received: int, m: Any, pose: Any) -> None:
+        p, o = pose.position, pose.orientation
         values = [p.x, p.y, p.z, o.w, o.x, o.y, o.z]
         if not np.isfinite(values).all() or abs(float(np.linalg.norm(values[3:])) - 1.0) > 1e-2:
             raise ValueError("no pose")

@@ -53,6 +53,10 @@ class WatchLimits:
     """... for so long: motors begin to move some tens of milliseconds after they are told to."""
     object_age_s: float = 0.25
     """The object counts as lost when its newest pose is older."""
+    object_std_m: float = 0.03
+    """... or when its estimator, where it tells so much, is no surer of its place: standard deviation along the worst direction, ..."""
+    object_std_rad: float = 0.35
+    """... or of how it is turned."""
     object_jump_m: float = 0.10
     """Largest distance between two poses of the object that follow each other; about 3 m/s at 30 Hz, above what the noise of an estimator makes."""
     object_speed_mps: float = 1.0

@@ -136,6 +136,7 @@ def _camera() -> list[Cell]:
         Cell(source, "jumping", "", spoil("jumping", OBJECT)),
         Cell(source, "out of range", "not a number", spoil("nan", OBJECT)),
         Cell(source, "out of range", "far outside", spoil("tenfold", OBJECT)),
+        Cell(source, "out of range", "hardly known", spoil("uncertain", OBJECT)),
         Cell(source, "process killed", "", kill("object_pose")),
     ]
 

@@ -8,6 +8,7 @@ service, until a line on its standard input names a fault: ``{"fault": "lost"}``
 - lost: nothing goes through. late: everything comes 0.4 s late.
 - frozen: at each message the last one before the fault comes again, stamp and all; frozen_fresh: with the stamp of the new one.
 - jumping: every other message is a step away: 0.5 rad, 0.3 m, or a status that says HOLD. nan, tenfold: values that are none, or far outside any limit.
+- uncertain: true poses, of which the estimator says that it knows the place to 0.1 m.
 - stamp_zero, stamp_behind, stamp_frozen, stamp_jumping, stamp_ahead: true values under a wrong time.
 """
 
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import rclpy
 from dextrack_deploy import graph
 from dextrack_deploy.status import State, Status
@@ -34,6 +36,7 @@ from rclpy.signals import SignalHandlerOptions
 
 LATE_S = 0.4
 STEP_RAD, STEP_M = 0.5, 0.3
+UNCERTAIN_M = 0.1
 FAR = 10.0
 """Times pi, rad, or times one metre."""
 BEHIND_S, AHEAD_S, JUMP_S = 1.0, 3600.0, 1.0
@@ -60,11 +63,16 @@ def _frozen_fresh(message: Any, last: Any, _: int) -> Any:
     return last
 
 
+def _uncertain(message: Any, _: Any, __: int) -> Any:
+    message.pose.covariance[:] = UNCERTAIN_M**2 * np.eye(6).ravel()
+    return message
+
+
 def _jumping(message: Any, _: Any, count: int) -> Any:
     if count % 2:
         return message
     if hasattr(message, "pose"):
-        message.pose.position.x += STEP_M
+        message.pose.pose.position.x += STEP_M
     elif hasattr(message, "data"):
         message.data = dataclasses.replace(Status.decode(message.data), state=State.HOLD).encode()
     elif hasattr(message, "position"):
@@ -74,7 +82,7 @@ def _jumping(message: Any, _: Any, count: int) -> Any:
 
 def _nan(message: Any, _: Any, __: int) -> Any:
     if hasattr(message, "pose"):
-        message.pose.position.x = float("nan")
+        message.pose.pose.position.x = float("nan")
     else:
         message.position = [float("nan")] * len(message.position)
     return message
@@ -82,7 +90,7 @@ def _nan(message: Any, _: Any, __: int) -> Any:
 
 def _tenfold(message: Any, _: Any, __: int) -> Any:
     if hasattr(message, "pose"):
-        message.pose.position.x = FAR
+        message.pose.pose.position.x = FAR
     elif hasattr(message, "data"):
         message.data = '{"state": "SPRINT"}'
     else:
@@ -109,6 +117,7 @@ CHANGES: dict[str, Callable[[Any, Any, int], Any]] = {
     "frozen": _frozen,
     "frozen_fresh": _frozen_fresh,
     "jumping": _jumping,
+    "uncertain": _uncertain,
     "nan": _nan,
     "tenfold": _tenfold,
     "stamp_zero": _stamp_zero,

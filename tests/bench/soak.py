@@ -6,8 +6,9 @@ A trial of `dextrack track` whose hand wanders to and fro beside a box for that 
 cell `twin_wire` both bus peers are among the processes. It is a trial of its own kind only in that it is long: what ends another trial early ends this one,
 and then the figures are of the part that ran, with the reason.
 
-`rss_growth_mb` and `descriptors_growth` compare the last tenth of the run with its second one (the first warms up), summed over the processes of the graph;
-each process's own are in `processes`. The recorder's log is on the disk, not in memory.
+An overrun is a tick that ended after the next was due, or one that was `skipped`: due while the one before it was late. Both, and periods, are what the
+loop measured at its own ticks. `rss_growth_mb` and `descriptors_growth` compare the last tenth of the run with its second one (the first warms up), summed
+over the processes of the graph; each process's own are in `processes`. The recorder's log is on the disk, not in memory.
 
 Writes tests/bench/results/soak.json and soak.png.
 """
@@ -139,6 +140,7 @@ def measure(folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "outcome": report["outcome"],
         "ticks": ticks,
         "overruns": report["overruns"],
+        "skipped": report["skipped"],
         "compute_ms": report["loop_duration_ms"],
         "loop_period_ms": report["loop_period_ms"],
         "latency_ms": report["latency_ms"],

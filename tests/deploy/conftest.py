@@ -142,7 +142,7 @@ class MadeTrial:
             if self.truth:
                 out.append((stamp + 1_000_000, "/twin/truth", "geometry_msgs/msg/PoseStamped", pose(stamp, p, q)))
             if k % 2 == 0:
-                out.append((stamp + 1_500_000, "/object_pose", "geometry_msgs/msg/PoseStamped", pose(stamp, p + [0.0, 0.003, 0.0], q)))
+                out.append((stamp + 1_500_000, "/object_pose", "geometry_msgs/msg/PoseWithCovarianceStamped", seen(stamp, p + [0.0, 0.003, 0.0], q)))
             out.append((stamp + 500_000, "/hand/joint_states", "sensor_msgs/msg/JointState", joints(stamp, names[6:], theta[6:])))
             # Columns in an order of their own: whoever reads must go by name.
             out.append((stamp + 700_000, "/state/hand", "sensor_msgs/msg/JointState", joints(stamp, names[::-1], theta[::-1])))
@@ -187,6 +187,12 @@ def pose(stamp: int, p: np.ndarray, q: np.ndarray) -> Any:
     point = TYPES.types["geometry_msgs/msg/Point"](x=float(p[0]), y=float(p[1]), z=float(p[2]))
     turn = TYPES.types["geometry_msgs/msg/Quaternion"](x=float(q[1]), y=float(q[2]), z=float(q[3]), w=float(q[0]))
     return TYPES.types["geometry_msgs/msg/PoseStamped"](header=header(stamp), pose=TYPES.types["geometry_msgs/msg/Pose"](position=point, orientation=turn))
+
+
+def seen(stamp: int, p: np.ndarray, q: np.ndarray) -> Any:
+    """What a camera makes of it."""
+    told = TYPES.types["geometry_msgs/msg/PoseWithCovariance"](pose=pose(stamp, p, q).pose, covariance=np.zeros(36))
+    return TYPES.types["geometry_msgs/msg/PoseWithCovarianceStamped"](header=header(stamp), pose=told)
 
 
 def joints(stamp: int, names: tuple[str, ...], position: np.ndarray) -> Any:

@@ -51,6 +51,19 @@ def test_an_object_may_go_farther_where_poses_were_missed_and_no_faster_than_a_h
     assert said == ["object jump: the object moved 0.200 m between two poses 130 ms apart (limit 0.197 m)"]
 
 
+def test_an_object_whose_estimator_hardly_knows_where_it_is_counts_as_lost() -> None:
+    """The worst direction counts, whatever the axes; an estimator that says nothing of it is believed."""
+    slanted = np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
+    for position, rotation, lost in ((0.02, 0.3, False), (0.04, 0.3, True), (0.02, 0.5, True), (np.nan, 0.0, True)):
+        covariance = np.zeros((6, 6))
+        covariance[:3, :3], covariance[3:, 3:] = position**2 * slanted, rotation**2 * slanted
+        m = Measurements(stamps={"object_pose": 0.0}, object_position_w=np.zeros(3), object_covariance=covariance)
+        said = found(watcher(), m, 0.0, State.RUN, Fault.OBJECT_LOST)
+        assert bool(said) == lost
+    assert "to within inf m" in said[0]
+    assert not found(watcher(), Measurements(stamps={"object_pose": 0.0}, object_position_w=np.zeros(3)), 0.0, State.RUN, Fault.OBJECT_LOST)
+
+
 @pytest.mark.parametrize("state", [State.RUN, State.APPROACH, State.RETREAT])
 @pytest.mark.parametrize("frozen", ["fingers", "arm_q"])
 def test_joints_that_read_the_same_for_ever_are_noticed_once_what_they_follow_has_moved(state: State, frozen: str) -> None:

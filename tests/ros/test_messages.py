@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from dextrack_deploy import graph
+from dextrack_deploy.drivers.protocols import ObjectPose
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -31,10 +32,18 @@ def test_pose_is_xyzw_in_ros_and_wxyz_here() -> None:
     o = m.pose.orientation
     np.testing.assert_allclose(Rotation.from_quat([o.x, o.y, o.z, o.w]).as_matrix(), rotation.as_matrix(), atol=1e-12)
     assert m.header.frame_id == "world"
-    stamp, position, quaternion = messages.from_pose(m)
-    assert stamp == 7
-    np.testing.assert_array_equal(position, [1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(quaternion, rotation.as_quat(scalar_first=True))
+    np.testing.assert_array_equal([m.pose.position.x, m.pose.position.y, m.pose.position.z], [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("covariance", [None, np.arange(36.0).reshape(6, 6)])
+def test_what_a_camera_saw_comes_back(covariance: np.ndarray | None) -> None:
+    from dextrack_ros import messages
+
+    sample = ObjectPose(7, np.array([1.0, 2.0, 3.0]), Rotation.from_euler("xyz", [0.3, -0.5, 1.1]).as_quat(scalar_first=True), covariance)
+    back = messages.from_object_pose(messages.object_pose(sample))
+    assert back.stamp == 7 and (back.covariance is None) == (covariance is None)
+    for field in ("position_w", "quaternion_w") + (() if covariance is None else ("covariance",)):
+        np.testing.assert_array_equal(getattr(back, field), getattr(sample, field))
 
 
 def test_joints_are_found_by_name_in_any_order() -> None:

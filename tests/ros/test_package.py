@@ -44,7 +44,9 @@ def test_pip_installs_it_and_registers_it_in_the_ament_index(package: Path, tmp_
     assert {p.name for p in (found / "dextrack_ros").glob("*.py")} == {p.name for p in (package / "dextrack_ros").glob("*.py")}
     points = next(importlib.metadata.distributions(path=[str(found)])).entry_points
     assert {p.name for p in points if p.group == "console_scripts"} == {*(n.name for n in graph.NODES), "operator"}
-    assert sorted((p.name, p.module) for p in points if p.group == "dextrack.verbs") == [("track", "dextrack_ros.track"), ("trials", "dextrack_ros.trials")]
+    assert sorted((p.name, p.module) for p in points if p.group == "dextrack.verbs") == [
+        (verb, f"dextrack_ros.{verb}") for verb in ("preflight", "track", "trials")
+    ]
 
 
 @pytest.mark.parametrize("name", [*(n.name for n in graph.NODES), "operator"])

@@ -65,6 +65,8 @@ class ObjectPose:
     """Origin of the object frame (3,), m."""
     quaternion_w: Array
     """Orientation of the object frame (4,), wxyz."""
+    covariance: Array | None = None
+    """How sure the estimator is (6, 6), where it says so: position, m2, then rotation about the world's axes, rad2."""
 
 
 class HandDriver(Protocol):

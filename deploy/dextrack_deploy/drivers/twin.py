@@ -84,7 +84,11 @@ class TwinCamera:
     def read(self) -> ObjectPose | None:
         """Read the newest sample."""
         r = self._link.call("camera.read")
-        return ObjectPose(int(r["stamp"]), np.array(r["position"]), np.array(r["quaternion"])) if r else None
+        if not r:
+            return None
+        # The twin knows the noise that it adds; an estimator tells its own.
+        covariance = np.diag(np.repeat(np.array(r["deviation"]) ** 2, 3))
+        return ObjectPose(int(r["stamp"]), np.array(r["position"]), np.array(r["quaternion"]), covariance)
 
     def close(self) -> None:
         """Disconnect."""

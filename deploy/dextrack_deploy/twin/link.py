@@ -10,7 +10,7 @@ hand.power power (full, soft, off)       stamp
 arm.read                                 stamp, q, dq
 arm.write q (7), stamp                   stamp (arrival)
 arm.stop                                 stamp
-camera.read                              empty before the first sample; else number, stamp, position, quaternion
+camera.read                              empty before the first sample; else number, stamp, position, quaternion, deviation of both (m, rad)
 truth.read                               stamp, time_s, position, quaternion, qpos, hand_contacts, table_contacts
 reset    position, quaternion, arm, hand moved_m, turned_rad, still (an argument left out or None: as at the last reset)
 status                                   time_s, lateness, ages of commands, settled, mismatch

@@ -183,7 +183,9 @@ class TwinServer:
         if sample is None:
             return {}
         position, quaternion = sample.position_w.tolist(), sample.quaternion_w.tolist()
-        return {"number": sample.number, "stamp": self._pacer.stamp(sample.time_s), "position": position, "quaternion": quaternion}
+        noise, stamp = self._twin.mismatch, self._pacer.stamp(sample.time_s)
+        deviation = [noise.object_noise_m, noise.object_noise_rad]
+        return {"number": sample.number, "stamp": stamp, "position": position, "quaternion": quaternion, "deviation": deviation}
 
     def _read_truth(self, request: dict[str, Any]) -> dict[str, Any]:
         truth = self._twin.truth()

@@ -24,7 +24,7 @@ setup(
     install_requires=["dextrack-core[robot]"],
     entry_points={
         "console_scripts": [f"{node} = dextrack_ros.{node}:main" for node in NODES],
-        # `dextrack track` is a verb of the one command line; it lives here because it starts ROS nodes.
-        "dextrack.verbs": ["track = dextrack_ros.track:main", "trials = dextrack_ros.trials:main"],
+        # Verbs of the one command line; they live here because they start ROS nodes.
+        "dextrack.verbs": [f"{verb} = dextrack_ros.{verb}:main" for verb in ("preflight", "track", "trials")],
     },
 )

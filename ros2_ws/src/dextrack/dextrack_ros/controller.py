@@ -16,7 +16,7 @@ from dextrack_deploy.replay import ReplayController
 from dextrack_deploy.sequence import Sequence
 from dextrack_deploy.slow_motions import SlowMotions
 from dextrack_deploy.status import State, Status
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import JointState
 
 from dextrack.errors import RefusedError
@@ -41,7 +41,7 @@ class ControllerNode(CellNode):
         self._sequence: Sequence | None = None
         self._run_names: tuple[str, ...] = ()
         self._motion_names: tuple[str, ...] = ()
-        self._newest: dict[str, JointState | PoseStamped] = {}
+        self._newest: dict[str, JointState | PoseWithCovarianceStamped] = {}
         self._looped = 0.0
         for topic in ("arm/joint_states", "hand/joint_states", "object_pose"):
             self.hear(topic, functools.partial(self._newest.__setitem__, topic), fetched=True)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from dextrack_deploy import graph
+from dextrack_deploy.drivers.protocols import ObjectPose
 from dextrack_deploy.hand_state import by_name
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseStamped, TwistStamped
+from geometry_msgs.msg import Pose, PoseStamped, PoseWithCovarianceStamped, TwistStamped
 from numpy.typing import ArrayLike, NDArray
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
@@ -93,16 +94,33 @@ def pose(stamp: int, position_w: ArrayLike, quaternion_w: ArrayLike) -> PoseStam
     m = PoseStamped()
     m.header.stamp = to_time(stamp)
     m.header.frame_id = WORLD
-    m.pose.position.x, m.pose.position.y, m.pose.position.z = (float(v) for v in np.asarray(position_w))
-    o = m.pose.orientation
-    o.w, o.x, o.y, o.z = (float(v) for v in np.asarray(quaternion_w))
+    _put(m.pose, position_w, quaternion_w)
     return m
 
 
-def from_pose(message: PoseStamped) -> tuple[int, Floats, Floats]:
-    """(stamp ns, position (3,) m, quaternion (4,) wxyz) of a pose."""
-    p, o = message.pose.position, message.pose.orientation
-    return from_time(message.header.stamp), np.array([p.x, p.y, p.z]), np.array([o.w, o.x, o.y, o.z])
+def object_pose(sample: ObjectPose) -> PoseWithCovarianceStamped:
+    """What a camera saw, in the world. A covariance of zeros stands for one that was not told."""
+    m = PoseWithCovarianceStamped()
+    m.header.stamp = to_time(sample.stamp)
+    m.header.frame_id = WORLD
+    _put(m.pose.pose, sample.position_w, sample.quaternion_w)
+    if sample.covariance is not None:
+        m.pose.covariance = np.asarray(sample.covariance, dtype=np.float64).ravel()
+    return m
+
+
+def from_object_pose(message: PoseWithCovarianceStamped) -> ObjectPose:
+    """What ``object_pose`` made, or another estimator that publishes on its topic."""
+    p, o = message.pose.pose.position, message.pose.pose.orientation
+    covariance = np.array(message.pose.covariance).reshape(6, 6)
+    position, quaternion = np.array([p.x, p.y, p.z]), np.array([o.w, o.x, o.y, o.z])
+    return ObjectPose(from_time(message.header.stamp), position, quaternion, covariance if covariance.any() else None)
+
+
+def _put(pose: Pose, position_w: ArrayLike, quaternion_w: ArrayLike) -> None:
+    p, o = pose.position, pose.orientation
+    p.x, p.y, p.z = (float(v) for v in np.asarray(position_w))
+    o.w, o.x, o.y, o.z = (float(v) for v in np.asarray(quaternion_w))
 
 
 def twist(stamp: int, linear_w: ArrayLike, angular_w: ArrayLike) -> TwistStamped:

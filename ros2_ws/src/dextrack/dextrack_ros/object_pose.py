@@ -42,7 +42,7 @@ class ObjectPoseNode(CellNode):
         sample = self._source.read()
         if sample is not None and sample.stamp != self._last:
             self._last = sample.stamp
-            self.publish("object_pose", messages.pose(sample.stamp, sample.position_w, sample.quaternion_w))
+            self.publish("object_pose", messages.object_pose(sample))
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from dextrack_deploy.trial import EventLog, TrialFolder
 from dextrack_deploy.watch_limits import WatchLimits
 from dextrack_deploy.watches import Measurements, Watcher
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Header, String
 
@@ -145,10 +145,10 @@ class SupervisorNode(CellNode):
         self.fetch()
         return Measurements(stamps=dict(self._stamps), heard=dict(self._heard_nodes), errors=dict(self._reported), **self._measured)
 
-    def _hear_object(self, message: PoseStamped) -> None:
-        stamp, position, quaternion = messages.from_pose(message)
-        self._stamps["object_pose"] = stamp * 1e-9
-        self._measured.update(object_position_w=position, object_quaternion_w=quaternion)
+    def _hear_object(self, message: PoseWithCovarianceStamped) -> None:
+        seen = messages.from_object_pose(message)
+        self._stamps["object_pose"] = seen.stamp * 1e-9
+        self._measured.update(object_position_w=seen.position_w, object_quaternion_w=seen.quaternion_w, object_covariance=seen.covariance)
 
     def _hear_hand(self, message: JointState) -> None:
         self._stamps["hand/joint_states"] = messages.from_time(message.header.stamp) * 1e-9

@@ -77,8 +77,13 @@ class Track:
 
 def main(args: list[str]) -> int:
     """Run the verb; the exit code is 0 only where the trial did its task."""
-    options = tyro.cli(Track, args=args, prog="dextrack track", description=__doc__)
-    request = _request(options, shlex.join(["dextrack", "track", *args]))
+    return run(args, "track", __doc__ or "")
+
+
+def run(args: list[str], verb: str, description: str) -> int:
+    """Run ``dextrack <verb>``, which is described by ``description``, with the options of `dextrack track`; the exit code is as its."""
+    options = tyro.cli(Track, args=args, prog=f"dextrack {verb}", description=description)
+    request = _request(options, shlex.join(["dextrack", verb, *args]))
     own = default_folder(request.name or str(request.source))
     out = options.out or (own if options.again is None else options.again.parent / own.name)
     console = Console(highlight=False)

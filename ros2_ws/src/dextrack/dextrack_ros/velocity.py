@@ -11,7 +11,7 @@ from dextrack_deploy.cell import load_cell
 from dextrack_deploy.hand_state import HandStateEstimator
 from dextrack_deploy.placed import placed_reference
 from dextrack_deploy.velocities import PoseDifference
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import JointState
 
 from dextrack.hands import load_hand
@@ -65,10 +65,10 @@ class VelocityNode(CellNode):
             self.publish("state/hand", messages.joint_state(state.stamp_ns, self._estimator.joint_names, state.theta, state.velocity))
             self.health("", velocities_valid=state.valid, **self._estimator.counts)
 
-    def _hear_object(self, message: PoseStamped) -> None:
-        stamp, position, quaternion = messages.from_pose(message)
-        linear, angular = self._object.update(stamp, position, quaternion)
-        self.publish("state/object_twist", messages.twist(stamp, linear, angular))
+    def _hear_object(self, message: PoseWithCovarianceStamped) -> None:
+        seen = messages.from_object_pose(message)
+        linear, angular = self._object.update(seen.stamp, seen.position_w, seen.quaternion_w)
+        self.publish("state/object_twist", messages.twist(seen.stamp, linear, angular))
 
 
 def main() -> int:
