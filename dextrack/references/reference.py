@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 CONTROL_PERIOD = 1.0 / 60.0
 """Seconds between two states of a reference (paper, App. C: simulation and policy run at 60 Hz)."""
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Counted up with each change of what retargeting makes of the same inputs: `dextrack retarget` makes references of an earlier one again."""
 _HEADER = ("name", "hand_name", "object_name", "joint_names", "period", "time_scale", "diagnosis", "provenance")
 _ARRAYS = ("base_quaternion_w", "hand", "object_position_w", "object_quaternion_w", "keypoints_w")

@@ -26,6 +26,7 @@ from dextrack.references.objective import Grasp, Problem, Weights
 from dextrack.references.recording import Recording
 from dextrack.references.reference import ALGORITHM, CONTROL_PERIOD, Reference
 from dextrack.references.resample import Resampled, keep_up, pause, resample, retime
+from dextrack.references.wrist_frame import away_from_gimbal_lock
 from dextrack.settings import require
 
 Floats = NDArray[np.float64]
@@ -102,8 +103,8 @@ def retarget(
     config = config or RetargetConfig()
     p = prepare(recording, obj, hand, config, seed)
     solution = _solve(p, config, progress)
-    motion, plan, theta, slowest = _within_motor_speed(p.motion, p.plan, solution.theta, hand)
-    base = p.problem.base_quaternion_w
+    base, theta = away_from_gimbal_lock(p.problem.base_quaternion_w, solution.theta)
+    motion, plan, theta, slowest = _within_motor_speed(p.motion, p.plan, theta, hand)
     return Reference(
         name=recording.name,
         hand_name=hand.name,
