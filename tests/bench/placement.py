@@ -44,6 +44,7 @@ CAUSES = {
     "over the table": "a link of the arm would be in the table",
     "leaves the workspace": "wrist leaves the workspace",
     "would touch": "arm and hand would touch",
+    "finite numbers": "the shadow simulator diverges",
 }
 """What a refusal says -> what it is counted as; the first that fits."""
 NO_REFERENCE = "cannot be retargeted"

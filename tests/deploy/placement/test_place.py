@@ -154,6 +154,15 @@ def test_a_path_that_is_too_wide_is_refused_with_what_stands_in_the_way():
         place(lift(reach=0.9), CELL)
 
 
+def test_targets_that_no_simulator_follows_are_refused():
+    made = demonstrate(lift())
+    targets = made.targets.copy()
+    # Through gimbal lock and back at every step.
+    targets[:, 4], targets[::2, 3], targets[::2, 5] = 1.57, 3.0, -3.0
+    with pytest.raises(RefusedError, match="out of the range of finite numbers"):
+        place(dataclasses.replace(made, targets=targets), CELL)
+
+
 def test_a_path_below_the_table_is_refused():
     with pytest.raises(RefusedError, match="(workspace|table)"):
         place(lift(height=0.05, tilt=-0.9), CELL)
