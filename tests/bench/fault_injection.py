@@ -40,10 +40,10 @@ class Cell:
     """Why the run need not stop; empty: it must."""
     wired: str = ""
     """The device behind its own wire, ``arm`` or ``hand``; none in the plain twin."""
-    state: State = State.RUN
-    """In which the fault begins: RUN, or the slow motion before it."""
     limp: tuple[int, ...] = ()
     """Motors of the hand whose torque the fault itself takes away: what they are told then is where they are, and no command."""
+    state: State = State.RUN
+    """In which the fault begins: RUN, or the slow motion before it."""
 
     @property
     def name(self) -> str:
