@@ -200,7 +200,7 @@ NODES = (
          subscribes=("shadow/joint_states", "motion/joint_targets"), services=("hand/recover",)),
     Node("arm_driver", "Reads the arm's joints; turns the wrist's target pose into joint targets by inverse kinematics, rate-limited.",
          publishes=("arm/joint_states", "arm/samples", "latency"), subscribes=("shadow/joint_states", "motion/joint_targets"), services=("arm/recover",),
-         parameters=(Parameter("state_hz", 0.0, "How often the whole state is published too, for the record, Hz; a Franka has 1000. 0: never.", 0.0, 1000.0),)),
+         parameters=(Parameter("state_hz", 0.0, "How often the whole state is published too, Hz; a Franka under control has 1000. 0: never.", 0.0, 1000.0),)),
     Node("object_pose", "Publishes the object's pose from the camera.", publishes=("object_pose",)),
     Node("velocity", "Assembles the hand state and takes finite differences.", publishes=("state/hand", "state/object_twist"),
          subscribes=("hand/joint_states", "arm/joint_states", "object_pose"),

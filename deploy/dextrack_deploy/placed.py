@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
+from dextrack.hands import load_hand
+from dextrack.hands.spec import HandSpec
 from dextrack.references.reference import Reference
 
 Floats = NDArray[np.float64]
@@ -32,10 +34,19 @@ def load_placed(path: str) -> Reference | Demonstration:
     return store.load(file, names[0])
 
 
+def reference_of(task: Reference | Demonstration) -> Reference:
+    """The reference itself, or that of a demonstration."""
+    return task if isinstance(task, Reference) else task.reference
+
+
+def hand_of(task: Reference | Demonstration) -> HandSpec:
+    """The hand, with the motors that a demonstration was mined with: its targets lead where they led there with no others."""
+    return load_hand(task.hand_name) if isinstance(task, Reference) else task.hand_spec
+
+
 def placed_reference(path: str) -> Reference:
     """The reference in a placed file; raises as ``load_placed``."""
-    placed = load_placed(path)
-    return placed if isinstance(placed, Reference) else placed.reference
+    return reference_of(load_placed(path))
 
 
 def arm_path_file(placed: Path) -> Path:

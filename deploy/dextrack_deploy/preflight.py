@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dextrack import rotations
+from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands.spec import HandSpec
 from dextrack.objects.symmetry import Symmetry
 from dextrack.references.reference import Reference
 from dextrack_deploy.arm.spec import ArmSpec
+from dextrack_deploy.placed import reference_of
 from dextrack_deploy.watch_limits import WatchLimits
 from dextrack_deploy.watches import Measurements
 
@@ -157,8 +159,8 @@ class TrialPreflight:
 
     arm: ArmSpec
     hand: HandSpec
-    reference: Reference
-    """The placed reference."""
+    placed: Reference | Demonstration
+    """What was placed: the object lies where this begins, which for a demonstration is where its object came to rest."""
     limits: WatchLimits
     folder: Path | None = None
     """The trial folder; None: nothing is written."""
@@ -167,18 +169,21 @@ class TrialPreflight:
 
     def checks(self, m: Measurements, now: float, running: bool = False) -> list[Check]:
         """What ``m`` shows at ``now`` (s); ``running``: before RUN, where the hand must be at the start, and not before APPROACH."""
-        arm, hand, reference = self.arm, self.hand, self.reference
+        arm, hand, placed = self.arm, self.hand, self.placed
         stamps, now_ns = {name: round(stamp * 1e9) for name, stamp in m.stamps.items()}, round(now * 1e9)
         checks = check_sensors(stamps, now_ns, self.limits.sensor_ages) + check_clocks(stamps, now_ns)
         checks += check_joints("arm", arm.joint_names, m.arm_q, arm.lower, arm.upper)
         checks += check_joints("hand", hand.finger_joints, m.fingers, hand.lower, hand.upper, margin=self.limits.joint_margin)
         checks += check_motors(hand.finger_joints, m.temperature, m.voltage)
-        checks += check_object(m.object_position_w, m.object_quaternion_w, reference.object_position_w[0], reference.object_quaternion_w[0], self.symmetry)
+        checks += check_object(m.object_position_w, m.object_quaternion_w, placed.object_position_w[0], placed.object_quaternion_w[0], self.symmetry)
+        uncertain = self.limits.uncertain(m.object_deviation)
+        checks.append(Check("object certainty", not uncertain, f"{uncertain or 'the object is seen well'}.", "look at what the camera sees of it."))
         if self.folder is not None:
             checks += check_disk(self.folder)
         if running:
+            start = reference_of(placed).hand[0]
             never = Check("start", False, "the hand's state was never heard.", "check the node velocity.")
-            checks += [never] if m.theta is None else check_start(hand.joint_names, m.theta, reference.hand[0])
+            checks += [never] if m.theta is None else check_start(hand.joint_names, m.theta, start)
         return checks
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dextrack import rotations
+from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import RefusedError
 from dextrack.hands import load_hand
 from dextrack.objects.spec import ObjectSpec
@@ -25,6 +26,7 @@ from dextrack_deploy.arm.collision import CellCollisions
 from dextrack_deploy.arm.inverse import InverseKinematics
 from dextrack_deploy.arm.model import cell_spec
 from dextrack_deploy.cell import CellConfig
+from dextrack_deploy.placed import reference_of
 from dextrack_deploy.slow_speed import FINGER_ACCELERATION, FINGER_VELOCITY, SPEED
 
 Floats = NDArray[np.float64]
@@ -43,19 +45,19 @@ REACHED_M, REACHED_RAD = 0.002, 0.02
 class SlowMotions:
     """Plans of one trial. Planning takes up to a second: not for the control loop's thread."""
 
-    def __init__(self, cell: CellConfig, reference: Reference, obj: ObjectSpec | None = None, start_arm: ArrayLike | None = None) -> None:
-        """Plan for ``cell``, to where the placed ``reference`` begins.
+    def __init__(self, cell: CellConfig, placed: Reference | Demonstration, obj: ObjectSpec | None = None, start_arm: ArrayLike | None = None) -> None:
+        """Plan for ``cell``, to where what was ``placed`` begins.
 
         Args:
             cell: the cell.
-            reference: the placed reference.
+            placed: the placed reference or demonstration.
             obj: the object, which an approach keeps clear of; None: only the table is known.
             start_arm: (7,) arm joints where the trial begins, from placement; found by inverse kinematics when None.
 
         Raises:
             RefusedError: the arm does not reach where the trial begins.
         """
-        self._inverse = InverseKinematics(cell)
+        self._inverse, reference = InverseKinematics(cell), reference_of(placed)
         hand, arm = load_hand(cell.hand.model), self._inverse.kinematics.arm
         n = len(hand.finger_joints)
         self.names = (*arm.joint_names, *hand.finger_joints)
@@ -70,7 +72,7 @@ class SlowMotions:
         self._rest = np.array(hand.rest)
         self._fingers = reference.hand[0, 6:].copy()
         self._table = CellCollisions(cell)
-        self._object = None if obj is None else ObjectCollisions(cell, obj, reference.object_position_w[0], reference.object_quaternion_w[0])
+        self._object = None if obj is None else ObjectCollisions(cell, obj, placed.object_position_w[0], placed.object_quaternion_w[0])
         self.start_arm = self._start(reference) if start_arm is None else np.array(start_arm, dtype=np.float64)
         """(7,): arm joints where the trial begins, rad."""
 

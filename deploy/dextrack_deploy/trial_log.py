@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from dextrack import rotations
 from dextrack.errors import InputError
+from dextrack_deploy.drivers.protocols import ObjectPose
 from dextrack_deploy.loop_timing import StageTimes
 from dextrack_deploy.mcap_reader import McapReader, Message
 from dextrack_deploy.status import State, Status
@@ -38,6 +39,8 @@ class Poses:
     """(n, 3), m."""
     quaternion_w: Floats
     """(n, 4), wxyz, unit."""
+    deviation: Floats
+    """(n, 2): how sure the estimator was of position, m, and rotation, rad (``ObjectPose.deviation``); zeros where it did not say."""
 
     def at(self, time_ns: Stamps) -> tuple[Floats, Floats]:
         """Positions (m, 3) and quaternions (m, 4) interpolated at ``time_ns`` (m,); held constant outside the samples."""
@@ -154,6 +157,10 @@ class TrialData:
         beyond = np.maximum(np.arange(frames) - phases[-1], 0.0) * period_s * _SECOND
         return np.asarray(start + np.round(at + beyond).astype(np.int64))
 
+    def ended_ns(self) -> int:
+        """When the last that the log has of anything was received, ns; 0 where it has nothing."""
+        return max([s[0] for s in self.statuses] + [p.received_ns for p in self.progress] + [self._last_ns()] if self.statuses else [0])
+
     def _last_ns(self) -> int:
         streams = (self.object_pose, self.truth, self.hand, self.arm, self.state, self.target, self.shadow)
         return max([int(s.received_ns[-1]) for s in streams if len(s.received_ns)] + [t for t, _ in self.statuses])
@@ -206,8 +213,8 @@ class _Collector:
         self._stages = StageTimes()
         self._published: dict[int, int] = {}
         self._handlers: dict[str, Callable[[str, int, Any], None]] = {
-            "geometry_msgs/msg/PoseStamped": lambda topic, received, m: self._pose(topic, received, m, m.pose),
-            "geometry_msgs/msg/PoseWithCovarianceStamped": lambda topic, received, m: self._pose(topic, received, m, m.pose.pose),
+            "geometry_msgs/msg/PoseStamped": lambda topic, received, m: self._pose(topic, received, m, m.pose, None),
+            "geometry_msgs/msg/PoseWithCovarianceStamped": lambda topic, received, m: self._pose(topic, received, m, m.pose.pose, m.pose.covariance),
             "sensor_msgs/msg/JointState": self._joint,
             "std_msgs/msg/String": self._status,
             "diagnostic_msgs/msg/DiagnosticStatus": self._controller,
@@ -256,12 +263,14 @@ class _Collector:
             seen.add(stamp)
         return np.sort(np.asarray(times, dtype=np.int64))
 
-    def _pose(self, topic: str, received: int, m: Any, pose: Any) -> None:
+    def _pose(self, topic: str, received: int, m: Any, pose: Any, covariance: Any) -> None:
         p, o = pose.position, pose.orientation
         values = [p.x, p.y, p.z, o.w, o.x, o.y, o.z]
         if not np.isfinite(values).all() or abs(float(np.linalg.norm(values[3:])) - 1.0) > 1e-2:
             raise ValueError("no pose")
-        self._poses.setdefault(topic, []).append((_stamp(m), received, values))
+        told = covariance is not None and np.any(covariance)
+        seen = ObjectPose(0, np.array(values[:3]), np.array(values[3:]), np.reshape(covariance, (6, 6)) if told else None)
+        self._poses.setdefault(topic, []).append((_stamp(m), received, [*values, *seen.deviation]))
 
     def _joint(self, topic: str, received: int, m: Any) -> None:
         position = np.asarray(m.position, dtype=np.float64)
@@ -310,10 +319,10 @@ def _ordered(stamps: list[int]) -> NDArray[np.int64]:
 
 def _poses(samples: list[tuple[int, int, list[float]]]) -> Poses:
     keep = _ordered([s for s, _, _ in samples])
-    values = np.asarray([v for _, _, v in samples], dtype=np.float64).reshape(-1, 7)[keep]
+    values = np.asarray([v for _, _, v in samples], dtype=np.float64).reshape(-1, 9)[keep]
     stamps, received = (np.asarray(x, dtype=np.int64)[keep] for x in ([s for s, _, _ in samples], [r for _, r, _ in samples]))
-    quaternions = rotations.continuous(rotations.normalise(values[:, 3:])) if len(values) else values[:, 3:]
-    return Poses(stamps, received, values[:, :3], quaternions)
+    quaternions = rotations.continuous(rotations.normalise(values[:, 3:7])) if len(values) else values[:, 3:7]
+    return Poses(stamps, received, values[:, :3], quaternions, values[:, 7:])
 
 
 def _joints(samples: list[tuple[int, int, tuple[str, ...], Floats]]) -> Joints:

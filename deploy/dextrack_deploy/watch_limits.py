@@ -124,6 +124,13 @@ class WatchLimits:
             current_a=CURRENT_PART * current_limits(hand), estop_where=estop_where,
         )  # fmt: skip
 
+    def uncertain(self, deviation: tuple[float, float]) -> str:
+        """Why an object that is known to within ``deviation``, m and rad, counts as lost; empty: it does not."""
+        if deviation[0] <= self.object_std_m and deviation[1] <= self.object_std_rad:
+            return ""
+        limits = f"(limits {self.object_std_m:.3f} m, {self.object_std_rad:.2f} rad)"
+        return f"the object is seen to within {deviation[0]:.3f} m and {deviation[1]:.2f} rad only {limits}"
+
     @property
     def sensor_ages(self) -> dict[str, float]:
         """Largest age of the newest sample of each stream that a trial needs, s: of what is watched, and of what preflight asks for."""

@@ -42,8 +42,8 @@ class Measurements:
     """(16,) finger joints as read, which need no arm."""
     object_position_w: Floats | None = None
     object_quaternion_w: Floats | None = None
-    object_covariance: Floats | None = None
-    """(6, 6) of position, m2, and rotation, rad2, where the estimator tells how sure it is."""
+    object_deviation: tuple[float, float] = (0.0, 0.0)
+    """How sure the estimator is of it, m and rad (``ObjectPose.deviation``)."""
     current: Floats | None = None
     """(16,) motor currents, A."""
     temperature: Floats | None = None
@@ -265,20 +265,12 @@ def _object(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reaso
         yield Reason(Fault.OBJECT_LOST, f"the object's newest pose is {age:.2f} s old (limit {w.limits.object_age_s:.2f} s)")
     if -age > w.limits.ahead_s:
         yield Reason(Fault.OBJECT_LOST, f"the object's newest pose is stamped {-age:.2f} s ahead of this clock (limit {w.limits.ahead_s:.2f} s)")
-    if m.object_covariance is not None:
-        spread = [float(np.sqrt(np.abs(np.linalg.eigvalsh(c)).max())) if np.isfinite(c).all() else np.inf for c in _blocks(m.object_covariance)]
-        if spread[0] > w.limits.object_std_m or spread[1] > w.limits.object_std_rad:
-            what = f"the object is seen to within {spread[0]:.3f} m and {spread[1]:.2f} rad only"
-            yield Reason(Fault.OBJECT_LOST, f"{what} (limits {w.limits.object_std_m:.3f} m, {w.limits.object_std_rad:.2f} rad)")
+    if uncertain := w.limits.uncertain(m.object_deviation):
+        yield Reason(Fault.OBJECT_LOST, uncertain)
     jump, seconds = w.jump(m)
     limit = w.limits.object_jump_m + w.limits.object_speed_mps * max(seconds - CAMERA_PERIOD, 0.0)
     if jump > limit:
         yield Reason(Fault.OBJECT_JUMP, f"the object moved {jump:.3f} m between two poses {1e3 * seconds:.0f} ms apart (limit {limit:.3f} m)")
-
-
-def _blocks(covariance: Floats) -> tuple[Floats, Floats]:
-    """Those of position and rotation."""
-    return covariance[:3, :3], covariance[3:, 3:]
 
 
 def _people(w: Watcher, m: Measurements, now: float, _: State) -> Iterator[Reason]:

@@ -16,6 +16,7 @@ from dextrack import rotations
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.files import digest_arrays
+from dextrack.hands import load_hand
 from dextrack.mining.settling import settled_pose
 from dextrack.references.reference import Reference
 from dextrack.sim.scene import Scene
@@ -60,7 +61,7 @@ def rl_baseline(reference: Reference, scene: Scene, source: Demonstration | None
         lead: ``baseline_lead`` of a baseline that is the reference; targets of a demonstration are those of their own step already.
 
     Raises:
-        InputError: the demonstration is of another hand or control period.
+        InputError: the demonstration is of another hand, other motors or another control period.
     """
     if source is None:
         return RLBaseline(reference.hand, _kinematic(reference, scene, reference.hand, lead), lead, origin(reference, None))
@@ -70,6 +71,9 @@ def rl_baseline(reference: Reference, scene: Scene, source: Demonstration | None
             f"baseline {theirs.name}: its hand or its control period is not that of {reference.name}.",
             remedy="give a demonstration of the same hand and period.",
         )
+    if source.hand_spec != load_hand(theirs.hand_name):
+        what = f"baseline {theirs.name}: it was mined with measured motors, which training does not have."
+        raise InputError(what, remedy="mine it without --motors.")
     if theirs.digest == reference.digest:
         return RLBaseline(np.concatenate([source.targets, source.targets[-1:]]), source, 0, origin(reference, source))
     rows = stretched(source.targets, theirs.base_quaternion_w, len(reference.hand), reference.base_quaternion_w)

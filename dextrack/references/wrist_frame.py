@@ -20,8 +20,8 @@ _NEARLY = 0.05
 """Of bases that are as good as the best one, up to this difference of a cosine, the one that is turned least is taken."""
 _DIRECTIONS = 2000
 _WRIST = slice(3, 6)
-_MOST = 2.0 * np.pi
-"""Limit of a wrist hinge, rad."""
+_MOST = 1.75 * np.pi
+"""Most that a hinge may turn, rad: its limit is 2 pi, and mining needs room."""
 
 
 def gimbal_distance(base_quaternion_w: Floats, quaternion_w: Floats) -> float:
@@ -44,6 +44,8 @@ def away_from_gimbal_lock(base_quaternion_w: Floats, theta: Floats) -> tuple[Flo
     good = directions[nearest <= nearest.min() + _NEARLY]
     base = np.asarray(rotations.multiply(_between(x, good[np.argmax(good @ x)]), base_quaternion_w))
     hinges = np.unwrap(rotations.to_hinges(rotations.multiply(rotations.conjugate(base), quaternion)), axis=0)
+    # Whole turns change nothing, and in the middle of their range hinges are farthest from their limits.
+    hinges -= 2.0 * np.pi * np.round((hinges.max(axis=0) + hinges.min(axis=0)) / (4.0 * np.pi))
     if np.abs(hinges).max() > _MOST or gimbal_distance(base, quaternion) <= gimbal_distance(base_quaternion_w, quaternion):
         return base_quaternion_w, theta
     turned = theta.copy()

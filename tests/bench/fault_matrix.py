@@ -101,7 +101,8 @@ def attempt(cell: fault_cells.Cell, template: PreparedTrial, folder: Path, known
 def load(path: Path) -> dict[str, Any]:
     """Rows and failures so far."""
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": [], "failed": {}}
-    return found
+    # Rows of an earlier version had one command for all of them, and no state but RUN.
+    return {**found, "rows": [{"command": found.get("command", ""), "injected_in": State.RUN.value, **row} for row in found["rows"]]}
 
 
 def save(out: Path, rows: dict[str, dict[str, Any]], failed: dict[str, str]) -> None:

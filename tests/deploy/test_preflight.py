@@ -204,3 +204,9 @@ def test_a_full_disk_is_a_reason_against_a_trial(tmp_path: Path, monkeypatch: py
     check, m, now = trial()
     monkeypatch.setattr(preflight, "free_mb", lambda folder: 10.0)
     assert "10 MB are free" in preflight.refusals(dataclasses.replace(check, folder=tmp_path).checks(m, now))[0]
+
+
+def test_a_trial_does_not_begin_beside_an_object_that_is_hardly_known() -> None:
+    check, m, now = trial(object_deviation=(0.1, 0.0))
+    said = preflight.refusals(check.checks(m, now))
+    assert len(said) == 1 and "to within 0.100 m" in said[0] and "Remedy" in said[0]

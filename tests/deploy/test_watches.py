@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dextrack_deploy.drivers.protocols import ObjectPose
 from dextrack_deploy.faults import Fault
 from dextrack_deploy.graph import MOTION
 from dextrack_deploy.status import State
@@ -57,7 +58,8 @@ def test_an_object_whose_estimator_hardly_knows_where_it_is_counts_as_lost() -> 
     for position, rotation, lost in ((0.02, 0.3, False), (0.04, 0.3, True), (0.02, 0.5, True), (np.nan, 0.0, True)):
         covariance = np.zeros((6, 6))
         covariance[:3, :3], covariance[3:, 3:] = position**2 * slanted, rotation**2 * slanted
-        m = Measurements(stamps={"object_pose": 0.0}, object_position_w=np.zeros(3), object_covariance=covariance)
+        seen = ObjectPose(0, np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]), covariance)
+        m = Measurements(stamps={"object_pose": 0.0}, object_position_w=np.zeros(3), object_deviation=seen.deviation)
         said = found(watcher(), m, 0.0, State.RUN, Fault.OBJECT_LOST)
         assert bool(said) == lost
     assert "to within inf m" in said[0]

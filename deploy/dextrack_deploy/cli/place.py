@@ -27,7 +27,7 @@ class Place:
     cell: str = "twin"
     """Name of a cell configuration, or a path to one."""
     at: tuple[float, float, float] | None = None
-    """Where the object lies: x and y in m, and its turn about the vertical from how the reference begins, degrees; by default the best place is found."""
+    """Where the object lies: x and y in m, and its turn about the vertical from how the task begins, degrees; by default the best place is found."""
     slowest: float = 4.0
     """Slow-down beyond which it is refused."""
     seed: int = 0

@@ -68,6 +68,15 @@ class ObjectPose:
     covariance: Array | None = None
     """How sure the estimator is (6, 6), where it says so: position, m2, then rotation about the world's axes, rad2."""
 
+    @property
+    def deviation(self) -> tuple[float, float]:
+        """Standard deviations of position, m, and rotation, rad, along their worst directions; zeros where the estimator is silent, inf where it says nan."""
+        return (0.0, 0.0) if self.covariance is None else (_worst(self.covariance[:3, :3]), _worst(self.covariance[3:, 3:]))
+
+
+def _worst(covariance: Array) -> float:
+    return float(np.sqrt(np.abs(np.linalg.eigvalsh(covariance)).max())) if np.isfinite(covariance).all() else float("inf")
+
 
 class HandDriver(Protocol):
     """A hand with position-controlled motors."""

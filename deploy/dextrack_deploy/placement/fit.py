@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.errors import RefusedError, SimulationError
+from dextrack.errors import RefusedError
 from dextrack.references.reference import Reference
 from dextrack.rotations import to_matrix
 from dextrack_deploy.arm.collision import CellCollisions
@@ -106,7 +106,7 @@ class PlacedTask(Generic[Task]):
         """Where the object must lie, for the person who lays it there: what ``lying_at`` takes, in words."""
         x, y = self.task.object_position_w[0, :2]
         turn = np.degrees(_turn(self.transform.yaw))
-        return f"x {100 * x:.1f} cm, y {100 * y:.1f} cm, turned by {turn:.0f} degrees from how the reference begins"
+        return f"x {100 * x:.1f} cm, y {100 * y:.1f} cm, turned by {turn:.0f} degrees from how the task begins"
 
     @property
     def demonstration(self) -> Demonstration | None:
@@ -138,11 +138,7 @@ def place(task: Task, cell: CellConfig, object_pose_w: tuple[Floats, Floats] | N
     # Around the world's origin, because the floating wrist has limits.
     centre = PlanarTransform(-float(task.object_position_w[0, 0]), -float(task.object_position_w[0, 1]))
     task = move(task, centre)
-    try:
-        followed = Followed(task)
-    except SimulationError:
-        why = f"{reference.name} cannot be placed in cell {cell.name}: its targets throw the shadow simulator out of the range of finite numbers"
-        raise RefusedError(f"{why}.", remedy="mine it again; its wrist turns through gimbal lock, or its targets jump.") from None
+    followed = Followed(task)
     knots = np.unique(np.linspace(0, len(task.hand) - 1, int(np.clip(len(task.hand) // KNOT_STEPS, *KNOTS))).round().astype(int))
     model = ReachModel(cell, followed.position_w[knots], followed.quaternion_w[knots], knots * reference.period)
     if object_pose_w is None:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.hands import load_hand
+from dextrack.errors import RefusedError, SimulationError
 from dextrack.references.reference import Reference
+from dextrack_deploy.placed import hand_of
 from dextrack_deploy.placement.transform import wrist_path
 from dextrack_deploy.replay import ReplayController
 from dextrack_deploy.shadow import ShadowSimulator
@@ -22,13 +23,20 @@ class Followed:
     """
 
     def __init__(self, task: Reference | Demonstration) -> None:
-        """Simulate ``task``, with the targets of a demonstration or the states of a reference."""
+        """Simulate ``task``, with the targets of a demonstration or the states of a reference.
+
+        Raises:
+            RefusedError: the simulation left the range of finite numbers.
+        """
         controller = ReplayController(task)
         self.reference = reference = controller.reference
-        hand = task.hand_spec if isinstance(task, Demonstration) else load_hand(reference.hand_name)
-        simulator = ShadowSimulator(hand, reference.base_quaternion_w, reference.period)
+        simulator = ShadowSimulator(hand_of(task), reference.base_quaternion_w, reference.period)
         simulator.reset(controller.start_state)
-        states = [controller.start_state, *(simulator.step(controller.target(n))[0] for n in range(controller.n_ticks))]
+        try:
+            states = [controller.start_state, *(simulator.step(controller.target(n))[0] for n in range(controller.n_ticks))]
+        except SimulationError:
+            what = f"{reference.name}: its targets throw the shadow simulator out of the range of finite numbers."
+            raise RefusedError(what, remedy="mine it again: its wrist turns through gimbal lock, or its targets jump.") from None
         self.hand: Floats = np.array(states)
         """(N + 1, 22): theta."""
         self.position_w, self.quaternion_w = wrist_path(reference, self.hand)

@@ -14,6 +14,8 @@ from dextrack.objects.symmetry import Symmetry
 from dextrack.references.reference import Reference
 from dextrack.rotations import conjugate, from_rotation_vector, multiply, to_rotation_vector
 from dextrack_deploy.placement.transform import PlanarTransform
+from dextrack_deploy.trial_log import Poses
+from dextrack_deploy.watch_limits import WatchLimits
 
 Floats = NDArray[np.float64]
 
@@ -59,43 +61,35 @@ def lying_at(task: Reference | Demonstration, x: float, y: float, turn_deg: floa
     return np.array([x, y, task.object_position_w[0, 2]]), np.asarray(multiply(turn, task.object_quaternion_w[0]))
 
 
-def seen_at(
-    task: Reference | Demonstration, stamp_ns: NDArray[np.int64], position_w: Floats, quaternion_w: Floats, symmetry: Symmetry
-) -> tuple[float, float, float]:
+def seen_at(task: Reference | Demonstration, poses: Poses, ended_ns: int, symmetry: Symmetry) -> tuple[float, float, float]:
     """Where a camera last saw the object of ``task`` lie: x, y in m and its turn in degrees, as ``lying_at`` takes them.
 
     Args:
         task: which way up the object must lie, and how high.
-        stamp_ns: (n,) times of the poses, ns, increasing; the last ``LOOK_S`` count.
-        position_w: (n, 3) m.
-        quaternion_w: (n, 4) wxyz.
+        poses: what the camera saw; those of the last ``LOOK_S`` count of which its estimator was as sure as a run needs.
+        ended_ns: when the trial ended in which it did, ns: what was seen long before is no news.
         symmetry: of the object: turns after which it looks the same do not count.
 
     Raises:
         RefusedError: it was hardly seen, moved, or lies as no move over the table brings the task.
     """
-    last = stamp_ns >= (stamp_ns[-1] if len(stamp_ns) else 0) - round(LOOK_S * 1e9)
+    sure = (poses.deviation <= [WatchLimits.object_std_m, WatchLimits.object_std_rad]).all(axis=1)
+    last = sure & (poses.received_ns >= ended_ns - round(LOOK_S * 1e9))
     if np.count_nonzero(last) < FEWEST:
-        what = f"object: the camera has {np.count_nonzero(last)} poses of its last {LOOK_S:g} s (needed {FEWEST})."
+        what = f"object: in the last {LOOK_S:g} s the camera had {np.count_nonzero(last)} poses of it that it was sure of (needed {FEWEST})."
         raise RefusedError(what, remedy="put it in the camera's view, or say where it lies (--at).")
     begin = task.object_quaternion_w[0]
-    places, turns = position_w[last], symmetry.nearest(quaternion_w[last], quaternion_w[-1])
-    turns = turns * np.where(turns @ turns[-1] < 0.0, -1.0, 1.0)[:, None]
+    places, turns = poses.position_w[last], symmetry.nearest(poses.quaternion_w[last], poses.quaternion_w[last][-1])
     half = len(places) // 2
-    first, second = (_mean(places[s], turns[s]) for s in (slice(half), slice(half, None)))
+    first, second = ((places[s].mean(axis=0), rotations.mean(turns[s])) for s in (slice(half), slice(half, None)))
     moved, turned = float(np.linalg.norm(second[0] - first[0])), float(rotations.angle(second[1], first[1]))
     if moved > STILL[0] or turned > STILL[1]:
         what = f"object: it moves: by {1e3 * moved:.0f} mm and {np.degrees(turned):.0f} degrees within {LOOK_S / 2:g} s as the camera sees it."
         raise RefusedError(what, remedy="let it come to rest, and look again; or say where it lies (--at).")
-    position, quaternion = _mean(places, turns)
-    quaternion = _least_tilted(quaternion, begin, symmetry)
+    # A camera's noise is larger than what poses of an object at rest differ by.
+    position, quaternion = places.mean(axis=0), _least_tilted(rotations.mean(turns), begin, symmetry)
     anchor(task.object_position_w[0], begin, position, quaternion)
     return float(position[0]), float(position[1]), float(np.degrees(_yaw(multiply(quaternion, conjugate(begin)))))
-
-
-def _mean(positions: Floats, quaternions: Floats) -> tuple[Floats, Floats]:
-    """Of poses that are near one another: a camera's noise is larger than what they differ by."""
-    return positions.mean(axis=0), rotations.normalise(quaternions.mean(axis=0))
 
 
 def _least_tilted(q: Floats, begin: Floats, symmetry: Symmetry) -> Floats:

@@ -21,6 +21,7 @@ import zmq
 
 from dextrack.errors import InputError, RefusedError
 from dextrack.hands import load_hand
+from dextrack.hands.motors import load_motors
 from dextrack.link import decode, encode, reply
 from dextrack.objects.spec import ObjectSpec
 from dextrack_deploy.cell import load_cell
@@ -262,9 +263,11 @@ def serve(options: Options) -> None:
         raise InputError("--zero-mismatch excludes every --mismatch option.", remedy="give one or the other.")
     should_stop = ending(options.parent)
     cell = load_cell(options.cell)
+    hand = load_hand(cell.hand.model)
     twin = Twin(
         cell,
-        load_hand(cell.hand.model),
+        # What is rehearsed is the cell as it was measured.
+        load_motors(Path(cell.hand.motors)).fingers(hand).on(hand) if cell.hand.motors else hand,
         ObjectSpec.load(options.object),
         Mismatch.none() if options.zero_mismatch else options.mismatch,
         options.seed,

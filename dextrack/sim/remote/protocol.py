@@ -24,6 +24,7 @@ session.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -79,6 +80,22 @@ def hand_facts(hand: HandSpec) -> Dict[str, Any]:
         "fingertips": [[tip.finger, tip.body, *tip.offset] for tip in hand.fingertips],
         "model": digest(hand.mjcf),
     }
+
+
+def with_motors(hand: HandSpec, facts: Dict[str, Any]) -> HandSpec:
+    """``hand`` with the finger motors that ``facts`` of the same hand name: a demonstration may have been mined with measured ones.
+
+    Raises:
+        InputError: they are none.
+    """
+    try:
+        kp, kv, effort = ([float(x) for x in facts[field][-len(hand.finger_joints) :]] for field in ("kp", "kv", "effort"))
+        good = all(0.0 < x < 1e3 for x in (*kp, *kv, *effort)) and len(effort) == len(hand.finger_joints)
+        if not good or len(set(kp)) != 1 or len(set(kv)) != 1:
+            raise ValueError("not one kp and one kv for all fingers, and an effort for each, above 0")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError("hand %s: its motors are none (%s)." % (hand.name, error), remedy="run one version of DexTrack on both sides.") from None
+    return dataclasses.replace(hand, finger_kp=kp[0], finger_kv=kv[0], effort=tuple(effort))
 
 
 def differences(ours: Dict[str, Any], theirs: Dict[str, Any]) -> List[str]:

@@ -25,7 +25,7 @@ from dextrack.link import decode, encode, reply
 from dextrack.sim.backend import Backend, WorldState, make_backend
 from dextrack.sim.physics import Physics
 from dextrack.sim.remote.keys import CLIENTS, on_this_machine, server_keys
-from dextrack.sim.remote.protocol import MOST_WORLDS, PROTOCOL, differences, hand_facts, pack, unpack, unpack_object
+from dextrack.sim.remote.protocol import MOST_WORLDS, PROTOCOL, differences, hand_facts, pack, unpack, unpack_object, with_motors
 
 ONCE = ("isaacgym",)
 """Backends that a process can make once."""
@@ -164,7 +164,7 @@ class SimServer:
         client, silent = str(request["client"]), time.monotonic() - self._heard
         if self._backend is not None and client != self._client and silent < SILENT_S:
             raise RefusedError("simulator server: it serves another client, heard %.1f s ago." % silent, remedy="end that one, or start a second server.")
-        hand = load_hand(str(request["hand"]["name"]))
+        hand = with_motors(load_hand(str(request["hand"]["name"])), request["hand"])
         different = differences(hand_facts(hand), request["hand"])
         if different:
             more = "; and %d more" % (len(different) - 4) if len(different) > 4 else ""

@@ -18,6 +18,7 @@ import zmq
 
 from dextrack.errors import DriverError, InputError, RefusedError
 from dextrack.hands import load_hand
+from dextrack.hands.motors import FingerMotors
 from dextrack.link import LinkClient, Protocol, encode
 from dextrack.sim import Backend, make_backend
 from dextrack.sim.physics import Physics
@@ -84,6 +85,22 @@ def test_a_hand_alone_and_the_next_client(serve) -> None:
         np.testing.assert_allclose(backend.state().hand, theta, atol=1e-6)
         assert backend.state().object_position_w.shape == (1, 0) and not len(backend.bad_worlds())
         backend.close()
+
+
+def test_a_hand_with_measured_motors_is_simulated_as_here(serve) -> None:
+    server = serve("--backend", "mujoco")
+    hand = FingerMotors(1.5, 0.2, tuple(0.1 + 0.01 * i for i in range(16))).on(HAND)
+    theta = np.concatenate([[0.0, 0.0, -0.5, 0.0, 0.0, 0.0], hand.rest])[None]
+    reached = []
+    for there in (make_remote(hand, UPRIGHT, address=server.endpoint), make_backend("mujoco", hand, UPRIGHT), make_backend("mujoco", HAND, UPRIGHT)):
+        there.reset(theta)
+        there.step(theta + 0.3)
+        reached.append(there.state().hand)
+        there.close()
+    np.testing.assert_allclose(reached[0], reached[1], atol=1e-9)
+    assert np.abs(reached[1] - reached[2]).max() > 1e-3
+    with pytest.raises(InputError, match="its motors are none"):
+        make_remote(dataclasses.replace(HAND, finger_kp=-1.0), UPRIGHT, address=server.endpoint)
 
 
 def test_a_different_hand_is_refused_with_the_difference(serve) -> None:

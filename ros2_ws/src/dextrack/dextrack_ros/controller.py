@@ -52,10 +52,11 @@ class ControllerNode(CellNode):
         cell = load_cell(self.value("cell"))
         self._arm_joints = load_arm(cell.arm.model).joint_names
         self._finger_joints = load_hand(cell.hand.model).finger_joints
-        replay = ReplayController(load_placed(self.value("placed")))
+        placed = load_placed(self.value("placed"))
+        replay = ReplayController(placed)
         obj = ObjectSpec.load(Path(self.value("object"))) if self.value("object") else None
         path = load_arm_path(self.value("placed"))
-        motions = SlowMotions(cell, replay.reference, obj, None if path is None else path[0])
+        motions = SlowMotions(cell, placed, obj, None if path is None else path[0])
         self._run_names, self._motion_names = replay.joint_names, motions.names
         self._sequence = Sequence(replay, motions)
 

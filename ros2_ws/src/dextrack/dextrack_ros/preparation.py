@@ -18,7 +18,7 @@ import yaml
 from dextrack_deploy import graph
 from dextrack_deploy.cell import CellConfig, cell_names, load_cell
 from dextrack_deploy.cell.config import PEER, TWIN
-from dextrack_deploy.placed import arm_path_file
+from dextrack_deploy.placed import arm_path_file, reference_of
 from dextrack_deploy.placement import lying_at, place
 from dextrack_deploy.source import load_source
 from dextrack_deploy.trial import TrialFolder
@@ -58,7 +58,7 @@ class TrialRequest:
     mode: str = "replay"
     hand: str = "leap_right"
     at: tuple[float, float, float] | None = None
-    """Where the object lies: x and y in m, and its turn about the vertical from how the reference begins, degrees; None: the best place is found."""
+    """Where the object lies: x and y in m, and its turn about the vertical from how the task begins, degrees; None: the best place is found."""
     seed: int = 0
     placement_seed: int | None = None
     """Seed of the search for the best place; None: ``seed``."""
@@ -120,7 +120,7 @@ def prepare(request: TrialRequest, folder: TrialFolder) -> PreparedTrial:
     graph.SPEED.check(request.speed)
     cell = load_cell(request.cell)
     item = load_source(request.source, request.name)
-    reference = _reference(item)
+    reference = reference_of(item)
     _check(reference, cell, request)
     obj = ObjectSpec.load(Path(request.object)) if request.object else find_object(reference, request.source)
     lies = None if request.at is None else lying_at(item, *request.at)
@@ -195,17 +195,15 @@ def _cell(name: str) -> str:
     return name if name in cell_names() else str(Path(name).resolve())
 
 
-def _reference(item: Reference | Demonstration) -> Reference:
-    return item if isinstance(item, Reference) else item.reference
-
-
 def _note(item: Reference | Demonstration, cell: CellConfig) -> str:
     """That the cell's motors were measured, and are not those that the demonstration was mined with; empty where they are, or were not measured."""
     if not (cell.hand.motors and isinstance(item, Demonstration)):
         return ""
     mined = item.hand_spec
     measured = load_motors(Path(cell.hand.motors)).fingers(mined).on(mined)
-    pairs = {"kp": (mined.finger_kp, measured.finger_kp), "kv": (mined.finger_kv, measured.finger_kv), "effort": (min(mined.effort), min(measured.effort))}
+    joint = max(range(len(mined.effort)), key=lambda i: abs(mined.effort[i] / measured.effort[i] - 1.0))
+    efforts = mined.effort[joint], measured.effort[joint]
+    pairs = {"kp": (mined.finger_kp, measured.finger_kp), "kv": (mined.finger_kv, measured.finger_kv), "effort": efforts}
     apart = [f"{name} {a:.3g} for {b:.3g}" for name, (a, b) in pairs.items() if abs(a - b) > MOTORS_APART * b]
     if not apart:
         return ""

@@ -9,13 +9,11 @@ from __future__ import annotations
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from dextrack_deploy.placed import load_placed
+from dextrack_deploy.placed import hand_of, load_placed, reference_of
 from dextrack_deploy.shadow import Engine, ShadowSimulator
 from dextrack_deploy.status import State, Status
 from sensor_msgs.msg import JointState
 
-from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.hands import load_hand
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
@@ -47,13 +45,8 @@ class ShadowSimNode(CellNode):
     def configure(self) -> None:
         """Build the simulator on the placed reference's base frame."""
         placed = load_placed(self.value("placed"))
-        # The motors that a demonstration was mined with: its targets lead where they led there with no others.
-        if isinstance(placed, Demonstration):
-            hand, reference = placed.hand_spec, placed.reference
-        else:
-            hand, reference = load_hand(placed.hand_name), placed
         engine = Engine(*(self.value(name) for name in ("backend", "address", "keys", "deadline_s")))
-        self._simulator = ShadowSimulator(hand, reference.base_quaternion_w, engine=engine)
+        self._simulator = ShadowSimulator(hand_of(placed), reference_of(placed).base_quaternion_w, engine=engine)
         rate = self.value("resynchronise_hz")
         self._steps_between = round(1.0 / (rate * CONTROL_PERIOD)) if rate else 0
 

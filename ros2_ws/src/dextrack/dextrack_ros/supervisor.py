@@ -13,7 +13,7 @@ from dextrack_deploy import graph, preflight
 from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.health import measured
-from dextrack_deploy.placed import placed_reference
+from dextrack_deploy.placed import load_placed
 from dextrack_deploy.status import State
 from dextrack_deploy.supervisor import Event, Supervisor
 from dextrack_deploy.trial import EventLog, TrialFolder
@@ -69,7 +69,7 @@ class SupervisorNode(CellNode):
     def configure(self) -> None:
         """Take limits from the cell, and where the trial begins from the placed reference."""
         cell = load_cell(self.value("cell"))
-        reference, trial = placed_reference(self.value("placed")), self.value("trial")
+        placed, trial = load_placed(self.value("placed")), self.value("trial")
         self._arm, self._hand = load_arm(cell.arm.model), load_hand(cell.hand.model)
         self._joint_names = self._hand.joint_names
         names = tuple(n for n in self.value("watched").split(",") if n) or tuple(n.name for n in graph.NODES)
@@ -78,7 +78,7 @@ class SupervisorNode(CellNode):
         limits = WatchLimits.of_cell(cell, self._arm, self._hand, self._watched, where)
         self._supervisor = Supervisor(Watcher(limits, self._joint_names, self._arm.joint_names), speed=self.value("speed"))
         symmetry = symmetry_of(ObjectSpec.load(Path(self.value("object")))) if self.value("object") else None
-        self._preflight = preflight.TrialPreflight(self._arm, self._hand, reference, limits, Path(trial) if trial else None, symmetry)
+        self._preflight = preflight.TrialPreflight(self._arm, self._hand, placed, limits, Path(trial) if trial else None, symmetry)
         self._forget()
         self._logged = 0
         if trial:
@@ -148,7 +148,7 @@ class SupervisorNode(CellNode):
     def _hear_object(self, message: PoseWithCovarianceStamped) -> None:
         seen = messages.from_object_pose(message)
         self._stamps["object_pose"] = seen.stamp * 1e-9
-        self._measured.update(object_position_w=seen.position_w, object_quaternion_w=seen.quaternion_w, object_covariance=seen.covariance)
+        self._measured.update(object_position_w=seen.position_w, object_quaternion_w=seen.quaternion_w, object_deviation=seen.deviation)
 
     def _hear_hand(self, message: JointState) -> None:
         self._stamps["hand/joint_states"] = messages.from_time(message.header.stamp) * 1e-9

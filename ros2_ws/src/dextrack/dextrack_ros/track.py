@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from dextrack.errors import DexTrackError, DriverError, InputError
 from dextrack_ros import dds
-from dextrack_ros.again import again, ask_again
+from dextrack_ros.again import again, ask_again, lay_there, lies_now
 from dextrack_ros.conclusion import EXIT_FAILED, EXIT_REFUSED, conclude
 from dextrack_ros.interruption import Interruption, uninterruptible
 from dextrack_ros.keys import Keys, attended
@@ -48,7 +48,7 @@ class Track:
     cell: str = "twin"
     """Name of a cell configuration, or a path to one."""
     at: tuple[float, float, float] | None = None
-    """Where the object lies: x and y in m, and its turn about the vertical from how the reference begins, degrees; by default the best place is found."""
+    """Where the object lies: x and y in m, and its turn about the vertical from how the task begins, degrees; by default the best place is found."""
     out: Path | None = None
     """Trial folder; by default runs/<name>-<date>, or a folder of that name beside the earlier trial."""
     seed: int = 0
@@ -83,23 +83,24 @@ def main(args: list[str]) -> int:
 def run(args: list[str], verb: str, description: str) -> int:
     """Run ``dextrack <verb>``, which is described by ``description``, with the options of `dextrack track`; the exit code is as its."""
     options = tyro.cli(Track, args=args, prog=f"dextrack {verb}", description=description)
-    request = _request(options, shlex.join(["dextrack", verb, *args]))
+    command, began_in = shlex.join(["dextrack", verb, *args]), dict(os.environ)
+    request = _request(options, command, verb) if options.again is None else _request_again(options, args, command, verb)
     own = default_folder(request.name or str(request.source))
-    out = options.out or (own if options.again is None else options.again.parent / own.name)
+    out = options.out or (own if options.again is None else options.again.resolve().parent / own.name)
     console = Console(highlight=False)
     with TrialFolder(out).locked() as folder, Interruption() as interruption:
         check_unused(folder)
         folder.point_latest()
         outcome = _trial(request, folder, options.domain, console, interruption)
         code = conclude(folder, outcome, request.dry_run, lambda line: console.print(escape(line)))
-    if code in (EXIT_FAILED, EXIT_REFUSED) and not request.dry_run and (folder.path / TASK_FILE).exists():
-        _offer_again(folder, options, console)
+    if code in (EXIT_FAILED, EXIT_REFUSED) and not request.dry_run and options.ask and (folder.path / TASK_FILE).exists():
+        _offer_again(folder, options, console, began_in)
     return code
 
 
-def _offer_again(folder: TrialFolder, options: Track, console: Console) -> None:
+def _offer_again(folder: TrialFolder, options: Track, console: Console, environment: dict[str, str]) -> None:
     """Do the trial in ``folder`` again where a person at the terminal wants it; elsewhere say how."""
-    if not (options.ask and attended()):
+    if not attended():
         console.print(f"again, with the object where it lies now: {shlex.join(['dextrack', 'track', '--again', str(folder.path)])}")
         return
     try:
@@ -107,31 +108,50 @@ def _offer_again(folder: TrialFolder, options: Track, console: Console) -> None:
     except (EOFError, KeyboardInterrupt):
         return
     if arguments is not None:
-        # A process of its own: rclpy keeps the log folder and the domain of the first trial for as long as it lives.
+        # A process of its own, in the environment that this one began in: rclpy keeps the log folder and the domain of the first trial as long as it lives.
         more = [] if options.domain is None else ["--domain", str(options.domain)]
         sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "dextrack", "track", *arguments, *more])
+        os.execve(sys.executable, [sys.executable, "-m", "dextrack", "track", *arguments, *more], environment)
 
 
-def _request(options: Track, command: str) -> TrialRequest:
+_OWN = tuple(f.name for f in dataclasses.fields(Track) if f.name in {g.name for g in dataclasses.fields(TrialRequest)} - {"source", "command"})
+"""Options that a request has under the same name."""
+
+
+def _request(options: Track, command: str, verb: str) -> TrialRequest:
     """What the options ask for.
 
     Raises:
-        InputError: not exactly one of a demonstration, a reference and an earlier trial is given.
+        InputError: not exactly one of a demonstration and a reference is given.
     """
     source = options.demonstration or options.reference
-    if sum(x is not None for x in (options.demonstration, options.reference, options.again)) != 1:
-        what = "track: give a demonstration, a reference or an earlier trial, one of them."
+    if source is None or (options.demonstration and options.reference):
+        what = f"{verb}: give a demonstration, a reference or an earlier trial, one of them."
         raise InputError(what, remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
-    own = {f.name for f in dataclasses.fields(TrialRequest)} - {"source", "command"}
-    default = Track()
-    fields = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name in own}
-    if options.again is not None:
-        given = {name: value for name, value in fields.items() if value != getattr(default, name)}
-        return again(TrialFolder(options.again), options.put_back, {**given, "command": command})
-    if options.put_back or source is None:
-        raise InputError("track: --put-back is only for a trial that is done again.", remedy="give --again with its folder, or leave --put-back out.")
-    return TrialRequest(source, command=command, **fields)
+    if options.put_back:
+        raise InputError(f"{verb}: --put-back is only for a trial that is done again.", remedy="give --again with its folder, or leave --put-back out.")
+    return TrialRequest(source, command=command, **{name: getattr(options, name) for name in _OWN})
+
+
+def _request_again(options: Track, args: list[str], command: str, verb: str) -> TrialRequest:
+    """What the options ask for beside an earlier trial: what was asked for then, where they do not say otherwise.
+
+    Raises:
+        InputError: they contradict each other, or there is no such trial.
+        RefusedError: see ``lies_now``.
+    """
+    assert options.again is not None
+    if options.demonstration or options.reference or options.name or options.object:
+        what = f"{verb}: --again is of what the earlier trial was of."
+        raise InputError(what, remedy="leave --demonstration, --reference, --name and --object out, or --again.")
+    if options.put_back and options.at is not None:
+        raise InputError(f"{verb}: --put-back and --at both say where the object lies.", remedy="give one of them.")
+    folder = TrialFolder(options.again)
+    before = again(folder)
+    # Parsed once more, over what was asked for then: whatever is given wins, a default's value too.
+    parsed = tyro.cli(Track, args=args, default=dataclasses.replace(Track(), **{name: getattr(before, name) for name in _OWN}))
+    at = parsed.at or (lay_there(folder) if options.put_back else lies_now(folder))
+    return dataclasses.replace(before, **{**{name: getattr(parsed, name) for name in _OWN}, "at": at, "command": command})
 
 
 def _trial(request: TrialRequest, folder: TrialFolder, domain: int | None, console: Console, interruption: Interruption) -> TrialOutcome:
