@@ -209,12 +209,15 @@ class LeapHand:
         self.set_power(power)
 
     def close(self) -> None:
-        """Disconnect; the motors hold their last target. Closing twice is allowed."""
+        """Disconnect; the motors hold their last target, or where their watchdogs stopped them. Closing twice is allowed."""
         if self._bus.port.is_open:
-            # Who closes the hand on purpose wants it to go on holding: nothing shall trip.
+            # Who closes the hand on purpose wants it to go on holding: nothing shall trip. Where a watchdog has tripped, its motor holds where it is, and would
+            # go back to its target if that were cleared; the others may then trip too.
             with contextlib.suppress(DexTrackError):
-                self._bus.write(registers.WATCHDOG, [0] * len(self._zero))
-                self._bus.port.ser.flush()
+                self._check_watchdogs()
+                if not self._stopped:
+                    self._bus.write(registers.WATCHDOG, [0] * len(self._zero))
+                    self._bus.port.ser.flush()
             self._bus.close()
 
     def _connect(self, device: str, baud: int, latency: float | None, engage: bool) -> LeapInfo:

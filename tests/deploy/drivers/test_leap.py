@@ -321,3 +321,16 @@ def test_a_guarded_leap_moves_the_fingers_of_the_twin(twin: TwinProcess) -> None
             time.sleep(1 / 60)
             assert time.monotonic() < deadline
         leap.close()
+
+
+def test_a_hand_that_its_watchdogs_stopped_is_not_set_going_by_closing_it(peer: PeerProcess, connect: Callable[..., LeapHand]) -> None:
+    """Cleared, they would let every finger go back to the target that it had when the bus fell silent."""
+    silent = connect(watchdog_s=1.0)
+    goal = REST + 0.5 * np.eye(16)[9]
+    silent.write(goal, 0)
+    time.sleep(2.0)
+    held = truth(peer.client)
+    silent.close()
+    time.sleep(0.3)
+    assert register(peer.client, "bus_watchdog") == [-1] * 16 and register(peer.client, "torque_enable") == [1] * 16
+    np.testing.assert_allclose(truth(peer.client), held, atol=2 * COUNT)
