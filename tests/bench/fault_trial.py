@@ -40,7 +40,7 @@ from dextrack.errors import DexTrackError, DriverError
 
 BRING_UP_S = 120.0
 """Until the state in which the fault is to begin, on a busy machine."""
-AFTER_S = {State.RUN: 1.0, State.APPROACH: 0.7}
+AFTER_S = {State.RUN: 1.0, State.APPROACH: 0.4}
 """The fault begins this long after the state in which it is to begin."""
 WATCH_S = 4.0
 """It lasts this long, and is watched."""
