@@ -121,7 +121,7 @@ def test_a_trial_finishes_and_goes_home(track: Callable[..., Trial]) -> None:
     # Every topic of the graph is in the log, at its rate.
     reader = McapReader(trial.folder / "trial.mcap")
     topics = {m.topic.lstrip("/") for m in reader}
-    assert topics == {t.name.lstrip("/") for t in graph.TOPICS} - {graph.ESTOP}, "the twin has no emergency stop"
+    assert topics == {t.name.lstrip("/") for t in graph.TOPICS} - {graph.ESTOP, "arm/samples"}, "the twin has no emergency stop, and nobody asked for samples"
     for stream, rate in ((data.hand, 60), (data.arm, 60), (data.state, 60), (data.object_pose, 30), (data.truth, 60)):
         seconds = (stream.stamp_ns[-1] - stream.stamp_ns[0]) * 1e-9
         assert len(stream.stamp_ns) / seconds > 0.8 * rate
