@@ -29,7 +29,9 @@ def pose(x: float) -> bytes:
     header = t["std_msgs/msg/Header"](stamp=t["builtin_interfaces/msg/Time"](sec=1, nanosec=2), frame_id="world")
     point = t["geometry_msgs/msg/Point"](x=x, y=0.0, z=0.0)
     value = t["geometry_msgs/msg/Pose"](position=point, orientation=t["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0))
-    return bytes(TYPES.serialize_cdr(t["geometry_msgs/msg/PoseStamped"](header=header, pose=value), "geometry_msgs/msg/PoseStamped"))
+    seen = t["geometry_msgs/msg/PoseWithCovariance"](pose=value, covariance=np.zeros(36))
+    name = graph.topic("object_pose").type
+    return bytes(TYPES.serialize_cdr(t[name](header=header, pose=seen), name))
 
 
 def test_reads_back_with_standard_tools(tmp_path: Path) -> None:
@@ -47,7 +49,7 @@ def test_reads_back_with_standard_tools(tmp_path: Path) -> None:
         assert {c.topic for c in bag.connections} == {"/target", "/object_pose", "/diagnostics"}
         assert bag.message_count == 300
     with AnyReader([tmp_path / "trial.mcap"], default_typestore=TYPES) as bag:  # and the file alone is MCAP
-        read = [(t, bag.deserialize(raw, c.msgtype).pose.position.x) for c, t, raw in bag.messages()]
+        read = [(t, bag.deserialize(raw, c.msgtype).pose.pose.position.x) for c, t, raw in bag.messages()]
     assert read == [(1000 + n, float(n)) for n in range(300)]
 
 

@@ -115,7 +115,7 @@ def test_every_attempt_begins_where_the_operator_was_told(tmp_path: Path, monkey
         assert parsed.domain == 7 and parsed.seed == n + 1
         out = tmp_path / f"prepared{n}"
         out.mkdir()
-        prepared = prepare(dataclasses.replace(track._request(parsed, ""), object=str(tmp_path / "box.npz")), TrialFolder(out))
+        prepared = prepare(dataclasses.replace(track._request(parsed, "", "track"), object=str(tmp_path / "box.npz")), TrialFolder(out))
         assert f"where the trial begins: {prepared.where}. Enter" in prompts[0]
 
 
