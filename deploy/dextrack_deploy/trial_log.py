@@ -139,7 +139,7 @@ class TrialData:
         if begin is None:
             return None
         end = next((t for t, s in self.statuses[begin + 1 :] if s.state is not State.RUN), None)
-        return self.statuses[begin][0], end if end is not None else self._last_ns()
+        return self.statuses[begin][0], end if end is not None else self.ended_ns()
 
     def frame_times_ns(self, frames: int, period_s: float) -> Stamps:
         """(frames,): when the target of each frame was due in the run, ns.
@@ -158,12 +158,9 @@ class TrialData:
         return np.asarray(start + np.round(at + beyond).astype(np.int64))
 
     def ended_ns(self) -> int:
-        """When the last that the log has of anything was received, ns; 0 where it has nothing."""
-        return max([s[0] for s in self.statuses] + [p.received_ns for p in self.progress] + [self._last_ns()] if self.statuses else [0])
-
-    def _last_ns(self) -> int:
+        """When the last that the log has of poses, joints or the supervisor was received, ns; 0 where it has nothing."""
         streams = (self.object_pose, self.truth, self.hand, self.arm, self.state, self.target, self.shadow)
-        return max([int(s.received_ns[-1]) for s in streams if len(s.received_ns)] + [t for t, _ in self.statuses])
+        return max([int(s.received_ns[-1]) for s in streams if len(s.received_ns)] + [t for t, _ in self.statuses], default=0)
 
 
 def read_trial(folder: Path) -> TrialData:

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.evaluation import html
 from dextrack.files import write_json
 from dextrack_deploy.cell import load_cell
+from dextrack_deploy.placed import reference_of
 from dextrack_deploy.placement import PlacedTask, lying_at, place
 from dextrack_deploy.placement.page import make
 from dextrack_deploy.source import load_source, split_source
@@ -48,7 +48,7 @@ def main(args: list[str]) -> int:
     asked = tyro.cli(Place, args=args, prog="dextrack place", description=__doc__)
     cell = load_cell(asked.cell)
     item = load_source(*split_source(asked.source))
-    reference = item.reference if isinstance(item, Demonstration) else item
+    reference = reference_of(item)
     lies = None if asked.at is None else lying_at(item, *asked.at)
     began = time.monotonic()
     placed: PlacedTask[Any] = place(item, cell, lies, asked.slowest, asked.seed)

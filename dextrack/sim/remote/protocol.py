@@ -24,7 +24,6 @@ session.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 from dextrack.errors import InputError
 from dextrack.files import digest
+from dextrack.hands.motors import FingerMotors
 from dextrack.hands.spec import HandSpec
 from dextrack.link import Protocol
 from dextrack.objects.spec import ObjectSpec
@@ -95,7 +95,7 @@ def with_motors(hand: HandSpec, facts: Dict[str, Any]) -> HandSpec:
             raise ValueError("not one kp and one kv for all fingers, and an effort for each, above 0")
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError("hand %s: its motors are none (%s)." % (hand.name, error), remedy="run one version of DexTrack on both sides.") from None
-    return dataclasses.replace(hand, finger_kp=kp[0], finger_kv=kv[0], effort=tuple(effort))
+    return FingerMotors(kp[0], kv[0], tuple(effort)).on(hand)
 
 
 def differences(ours: Dict[str, Any], theirs: Dict[str, Any]) -> List[str]:
