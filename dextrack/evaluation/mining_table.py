@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dextrack.evaluation.results import PARTS
+from dextrack.mining.replays import REPLAYS
+from dextrack.tracking.verdict import ROBUST_FRACTION
 
 METHODS = (("replay", "replay"), ("sampling", "sampling"), ("sampling_and_rl", "sampling + RL"))
 _COLOURS = {"replay": "#8a5a44", "sampling": "#d55e00", "sampling_and_rl": "#0072b2"}
@@ -43,12 +45,27 @@ def table(content: dict[str, Any]) -> str:
     for part, c in content["by_part"].items():
         lines.append(f"| {part.replace('_', ' ')} | {c['n']} | {c['within_20deg_and_lifted']} | {c['whole_verdict']} |")
     lines += ["", "Causes of failure of sampling: " + (", ".join(f"{c} {k}" for c, k in content["sampling"]["causes"].items()) or "none") + ".", ""]
-    lines += [*_prediction(content["prediction"]), "", *_tasks(content["rows"])]
+    lines += [*_brittleness(content["brittleness"]), *_prediction(content["prediction"]), "", *_tasks(content["rows"])]
     return "\n".join(lines) + "\n"
 
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
+
+
+def _brittleness(tasks: dict[str, dict[str, int]]) -> list[str]:
+    if not tasks:
+        return []
+    parts = list(next(iter(tasks.values())))
+    lines = [
+        f"{len(tasks)} lift and hold, and are not robust. Of {REPLAYS} replays, so many survive one perturbation alone, or an object 0.1 mm elsewhere:",
+        "",
+        "| task | " + " | ".join(parts) + " |",
+        "|---|" + "---|" * len(parts),
+    ]
+    lines += [f"| {task.partition('@')[0]} | " + " | ".join(str(survived[part]) for part in parts) + " |" for task, survived in tasks.items()]
+    enough = ROBUST_FRACTION * REPLAYS
+    return [*lines, "| enough of them in | " + " | ".join(str(sum(s[part] >= enough for s in tasks.values())) for part in parts) + " |", ""]
 
 
 def _prediction(scores: dict[str, Any]) -> list[str]:

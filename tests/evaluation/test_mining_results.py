@@ -131,10 +131,11 @@ def test_tables_and_figure_of_a_bench(tmp_path: Path) -> None:
     content = {
         "hand": "h", "n": 2, "command": "c", "date": "2026-01-01", "machine": {"cores": 2}, "aims": {"whole_verdict": 0.55}, "rows": rows,
         "sampling": summary(told), "replay": summary([]), "by_part": {"train": summary(told)},
-        "prediction": {"held out": mining_page.prediction_scores(told)},
+        "prediction": {"held out": mining_page.prediction_scores(told)}, "brittleness": {"b_x@h": {"mass": 7, "place": 6}, "c_x@h": {"mass": 8, "place": 0}},
     }  # fmt: skip
     text = table(content)
     assert "| whole verdict | 0 (0 %) | 1 (50 %) |" in text and "pinch slipped: slipped" in text
+    assert "2 lift and hold, and are not robust" in text and "| b_x | 7 | 6 |" in text and "| enough of them in | 2 | 0 |" in text
     figure(content).savefig(tmp_path / "f.png")
     assert (tmp_path / "f.png").stat().st_size > 5000
 
