@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 TRANSLATIONS = ("tx", "ty", "tz")
 ROTATIONS = ("rx", "ry", "rz")
+CATCHES_UP = 20
+"""Control steps after which a simulated wrist that began at rest moves as its targets want: six of its time constants of 50 ms."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,10 +186,16 @@ def _lag(task: Demonstration, rows: Floats) -> Floats:
 
     A PD controller's force is kp (target - state) - kv velocity: its targets run ahead of the states by kv / kp times the velocity, which
     is centimetres at the speed of a hand. Slowed down and not corrected, the hand would run that much ahead of the object.
+    A demonstration begins at rest with targets of a hand in full motion: until its wrist has come to their speed, theirs counts, or a jump would be left
+    that no slowness takes away.
     """
     kp, kv, _ = task.hand_spec.gains()
     middle = 0.5 * (rows[1:] + rows[:-1])
-    return _sample(task.hand_velocity, middle) * (np.diff(rows)[:, None] - 1.0) * (kv / kp)
+    velocity, wrist = task.hand_velocity.copy(), _columns(task.reference, TRANSLATIONS + ROTATIONS)
+    led: Floats = np.gradient(np.concatenate([task.targets, task.targets[-1:]])[:, wrist], task.reference.period, axis=0)
+    caught_up = np.clip(np.arange(len(velocity)) / CATCHES_UP, 0.0, 1.0)[:, None]
+    velocity[:, wrist] = caught_up * velocity[:, wrist] + (1.0 - caught_up) * led
+    return _sample(velocity, middle) * (np.diff(rows)[:, None] - 1.0) * (kv / kp)
 
 
 def _sample(values: Floats, at: Floats) -> Floats:

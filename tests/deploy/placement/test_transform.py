@@ -160,6 +160,22 @@ def test_a_slowed_hand_in_free_space_stays_on_its_path():
     assert np.abs(run(uncorrected)[0][:, [0, 7]] - expected).max(axis=0)[0] > 0.012
 
 
+def test_targets_that_begin_in_full_motion_begin_where_the_hand_is_when_slowed_to_rest():
+    """Targets of a constant 0.3 m/s lead by 15 mm from the first step, the hand from rest follows as a first-order loop would: eased in, no jump is left."""
+    n, period, lead, speed = 120, 1 / 60, 0.05, 0.3
+    base = random_demonstration(1, n)
+    t = np.arange(n + 1) * period
+    hand, velocity, targets = (np.zeros((k, 22)) for k in (n + 1, n + 1, n))
+    hand[:, 0] = speed * t
+    velocity[:, 0] = speed * (1.0 - np.exp(-t / lead))
+    targets[:, 0] = speed * (t[:-1] + lead)
+    d = dataclasses.replace(base, targets=targets, hand=hand, hand_velocity=velocity)
+    slowed = sample(d, slow_rows(n, 1.0, ease_steps=12))
+    assert targets[0, 0] - hand[0, 0] == pytest.approx(0.015)
+    assert abs(slowed.targets[0, 0] - slowed.hand[0, 0]) < 0.001
+    np.testing.assert_allclose(slowed.targets[40:, 0] - slowed.hand[40:-1, 0], 0.015, atol=1e-3)
+
+
 def test_smoothing_takes_out_jitter_and_leaves_fingers_and_slow_motion():
     d = random_demonstration(3, 200)
     slow = np.sin(np.linspace(0.0, 2 * np.pi, 201))[1:, None] * np.full(22, 0.2)

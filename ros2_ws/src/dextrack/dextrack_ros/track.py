@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tyro
+from dextrack_deploy.source import split_source
 from dextrack_deploy.trial import EventLog, TrialFolder, TrialOutcome
 from rich.console import Console
 from rich.markup import escape
@@ -34,7 +35,7 @@ class Track:
     """Run a reference or demonstration on a cell, and report on it."""
 
     demonstration: Path | None = None
-    """Demonstration store (.h5) to replay from."""
+    """Demonstration store (.h5) to replay from, or store.h5:name."""
     name: str = ""
     """Name of the demonstration in the store; not needed where there is only one."""
     reference: Path | None = None
@@ -130,7 +131,10 @@ def _request(options: Track, command: str, verb: str) -> TrialRequest:
         raise InputError(what, remedy="for example --demonstration demonstrations.h5 --name apple_lift.")
     if options.put_back:
         raise InputError(f"{verb}: --put-back is only for a trial that is done again.", remedy="give --again with its folder, or leave --put-back out.")
-    return TrialRequest(source, command=command, **{name: getattr(options, name) for name in _OWN})
+    own = {name: getattr(options, name) for name in _OWN}
+    if options.demonstration and not options.name:
+        source, own["name"] = split_source(str(source))
+    return TrialRequest(source, command=command, **own)
 
 
 def _request_again(options: Track, args: list[str], command: str, verb: str) -> TrialRequest:
