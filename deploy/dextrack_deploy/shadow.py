@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,13 @@ from dextrack.errors import DriverError, InputError, RefusedError, SimulationErr
 from dextrack.hands.spec import HandSpec
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack.sim import make_backend
+from dextrack.sim.backend import warm
 from dextrack.sim.physics import Physics
 
 Floats = NDArray[np.float64]
+
+TIMED = 7
+"""Steps by whose median a backend is judged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +61,7 @@ class ShadowSimulator:
 
         Raises:
             InputError: no such backend, or no address of a remote one.
-            DriverError, RefusedError: a remote backend does not answer, or does not simulate this hand.
+            DriverError, RefusedError: a remote backend does not answer, or does not simulate this hand; or one in this process takes longer than a period.
         """
         engine = engine or Engine()
         base = np.asarray(base_quaternion_w, dtype=np.float64)
@@ -65,6 +70,8 @@ class ShadowSimulator:
         self.period = period
         self._lower, self._upper = hand.limits()
         self._ready = False
+        if engine.backend != "remote":  # whose server warms it, and whose steps have a deadline
+            self._require_fast(hand, engine.backend)
         self.lost = ""
         """Why the backend is lost; empty: it is not. ``reset`` may find it again."""
 
@@ -122,6 +129,20 @@ class ShadowSimulator:
     def close(self) -> None:
         """Free what the backend holds."""
         self._worlds.close()
+
+    def _require_fast(self, hand: HandSpec, backend: str) -> None:
+        """Let the worlds do once what costs them time the first time, and refuse a loop that they would make late."""
+        warm(self._worlds, hand, with_object=False)
+        target, taken = np.concatenate([[0.0, 0.0, 1.0, 0.0, 0.0, 0.0], hand.rest])[None], []
+        for _ in range(TIMED):
+            began = time.perf_counter()
+            self._worlds.step(target)
+            self._worlds.state()
+            taken.append(time.perf_counter() - began)
+        if (median := float(np.median(taken))) > self.period:
+            self.close()
+            what = f"shadow simulator: a step of backend {backend} takes {1e3 * median:.0f} ms here, and the loop has {1e3 * self.period:.1f} ms."
+            raise RefusedError(what, remedy="choose backend mujoco, or serve this one on a faster machine with `dextrack sim serve`.")
 
     def _checked(self, value: ArrayLike, what: str) -> Floats:
         x = np.asarray(value, dtype=np.float64)

@@ -60,6 +60,8 @@ def main(args: list[str]) -> int:
         temporary.write_text(failure_table.table(results, f"Failures: {options.store.name}"), encoding="utf-8")
     if exhibits:
         poster.save(options.out / "failures.png", results, exhibits)
+    else:
+        (options.out / "failures.png").unlink(missing_ok=True)  # of an earlier run
     show(console, results)
     console.print(f"[bold]{options.out / 'report.html'}[/bold]: {numbers['whole_verdict']} of {numbers['n']} tasks pass the whole verdict")
     return 0

@@ -55,7 +55,7 @@ class Mine:
     seed: int = 0
     """Seed of the first attempt."""
     settings: Annotated[MineConfig, tyro.conf.arg(name="")] = MineConfig()
-    """How one task is mined. ``threads`` of 0 is 1 in each worker process."""
+    """How one task is mined. ``threads`` of 0 is 1 in each worker process of several tasks."""
     backend: Literal["mujoco", "mujoco_warp"] = "mujoco"
     """Engine that grasps and samples are rolled out on: `mujoco` on the cores, `mujoco_warp` on a GPU, where thousands of worlds cost little more
     than few: `--sampling.samples` are those of the search, `--tuning.population` those of tuning and hardening.
@@ -77,7 +77,7 @@ def main(args: list[str]) -> int:
     """Run ``dextrack mine``; see ``--help``.
 
     Returns:
-        Of one reference: 1 when its verdict does not pass. Of several: 1 when a task failed by an error or killed its worker; 130 after Ctrl-C.
+        Of one task: 1 when its verdict does not pass. Of several: 1 when a task failed by an error or killed its worker; 130 after Ctrl-C.
     """
     if "--tracker=rl" in args or ("--tracker", "rl") in itertools.pairwise(args):
         from dextrack.cli import mine_rl
@@ -119,9 +119,9 @@ def _run_campaign(options: Mine, console: Console) -> int:
     found = tasks.everything(options.references, options.hand) if options.all else []
     if options.reference:
         found = tasks.distinct([*found, *tasks.from_items(options.reference, options.references, options.hand)])
-    config = dataclasses.replace(options.settings, threads=options.settings.threads or 1)
-    engine = Engine(options.backend, options.device)
-    count = min(options.workers or (1 if engine.device_here() != "cpu" else len(os.sched_getaffinity(0))), len(found))
+    engine, cores = Engine(options.backend, options.device), len(os.sched_getaffinity(0))
+    count = min(options.workers or (1 if engine.device_here() != "cpu" else cores), len(found))
+    config = dataclasses.replace(options.settings, threads=options.settings.threads or (cores if len(found) == 1 else 1))
     if motors is not None and (others := sorted({t.hand for t in found} - {options.hand})):
         what = f"{options.motors}: these are the motors of {options.hand}, and there are tasks of {others[0]}."
         raise InputError(what, remedy="mine the hands one by one.")
@@ -137,6 +137,8 @@ def _run_campaign(options: Mine, console: Console) -> int:
     console.print(summary(rows), highlight=False, soft_wrap=True)
     if options.json:
         write_json(options.json, [dataclasses.asdict(row) for row in rows])
+    if len(rows) == 1:
+        return 0 if rows[0].passed else 1
     return 1 if any(row.state in (ledger.FAILED, ledger.KILLED) for row in rows) else 0
 
 

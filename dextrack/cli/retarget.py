@@ -34,7 +34,7 @@ class Retarget:
     mirror: bool = False
     """Take the recording's mirror image, so that a left hand does what a right one did; recording and object are then called ..._mirrored."""
     out: Path = Path("references")
-    """Folder of the reference; the file is named after the recording."""
+    """Folder of the reference; the file is named after the recording, and after the hand too where another hand's has that name."""
     speed_limit: float = 0.5
     """Slow a motion down whose wrist or object is faster than this for more than 2 % of the time, m/s; 0: never."""
     acceleration_limit: float = 2.0

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from dextrack.evaluation.results import Result
 from dextrack.mining import failure
+from dextrack.mining.ledger import MINED
 
-NOT_MINED = "not mined"
+NOT_MINED, UNEXPLAINED = "not mined", "not explained"
 MEANINGS = {
     failure.UNREACHABLE: "the hand cannot get to the contact points, or retargeting refused the recording",
     failure.NEVER: "no grip of 0.1 s came about",
@@ -22,7 +23,8 @@ MEANINGS = {
     failure.ROTATED: "lifted and held, but more than 20° off in the mean",
     failure.PENETRATING: "lifted and held, but the hand is deeper in the object than 5 mm",
     failure.FRAGILE: "passes the rest, but fewer than 7 of 8 perturbed replays lift and hold",
-    NOT_MINED: "mining itself broke off",
+    NOT_MINED: "mining itself broke off, or something that it needs was missing or wrong",
+    UNEXPLAINED: "mined, but its object is not there any more, or its replay diverges",
 }
 """What each cause means in a line; dextrack/mining/failure.py has the rules."""
 ASKED = (failure.UNREACHABLE, failure.NEVER, failure.TABLE, failure.TORQUE, failure.EJECTED, failure.SLIPPED)
@@ -69,7 +71,9 @@ def _entry(r: Result) -> Entry | None:
         # A refusal names the recording, which stands beside it, and a remedy, which is for whoever retargets.
         why = f.why.partition(" Remedy: ")[0].removeprefix(f"recording {r.task.partition('@')[0]}: ")
         return Entry(r.task, f.cause, why, f.part, f.perturbed, f.evidence.get("time_s"))
-    return None if r.passed else Entry(r.task, NOT_MINED, f"{r.state}: {r.why}" if r.why else r.state)
+    if r.passed:
+        return None
+    return Entry(r.task, UNEXPLAINED, r.why) if r.state == MINED else Entry(r.task, NOT_MINED, f"{r.state}: {r.why}" if r.why else r.state)
 
 
 def counts(failed: Sequence[Entry]) -> dict[str, int]:

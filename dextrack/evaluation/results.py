@@ -9,7 +9,7 @@ from typing import Any
 
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.errors import DexTrackError
+from dextrack.errors import DexTrackError, RefusedError
 from dextrack.mining import ledger
 from dextrack.mining.failure import Failure, explain, refused
 from dextrack.mining.prediction import Prediction, predict
@@ -29,13 +29,13 @@ class Result:
     state: str
     """``mined``, ``refused``, ``failed`` or ``killed``, as in the ledger."""
     why: str = ""
-    """Reason where it was not mined."""
+    """Reason where it was not mined, or where what was mined cannot be explained."""
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)
     cost: dict[str, float] = dataclasses.field(default_factory=dict)
     """``seconds``, ``cpu_seconds``, ``control_steps``, ``physics_seconds``, ``attempt_seconds``, as far as they are known."""
     failure: Failure | None = None
-    """None when the whole verdict passed within 20 degrees."""
+    """None when the whole verdict passed within 20 degrees, and where ``why`` says why it is not known."""
     prediction: Prediction | None = None
     """None where it could not be made."""
 
@@ -68,6 +68,12 @@ class Result:
         return row
 
 
+def refusal(row: ledger.Row) -> Failure | None:
+    """The failure of a task whose recording was refused; None where something else was wrong."""
+    hopeless = row.state == ledger.REFUSED and row.error in ("", RefusedError.__name__)
+    return refused(row.why) if hopeless else None
+
+
 def collect(path: Path, tell: Callable[[int, int, str], None] | None = None) -> list[Result]:
     """Results of every task in the store at ``path`` and in the ledger beside it, sorted by name.
 
@@ -76,9 +82,11 @@ def collect(path: Path, tell: Callable[[int, int, str], None] | None = None) -> 
         tell: called with (number done, of how many, name) before each task: a cause of failure costs seconds of replays.
 
     Raises:
-        InputError: the store is missing or damaged, or an object is not known.
+        InputError: the store is damaged, or it is missing and no ledger lies beside it.
     """
-    names, rows = store.names(path), ledger.read(ledger.path_of(path))
+    rows = ledger.read(ledger.path_of(path))
+    # Where every task was refused there is a ledger alone.
+    names = () if rows and not path.exists() else store.names(path)
     tasks = sorted({*names, *rows})
     out = []
     for i, task in enumerate(tasks):
@@ -87,9 +95,13 @@ def collect(path: Path, tell: Callable[[int, int, str], None] | None = None) -> 
         row = rows.get(task)
         if task in names:
             demonstration = store.load(path, task)
-            out.append(of_demonstration(task, demonstration, find_object(demonstration.reference, near=path), row))
+            try:
+                out.append(of_demonstration(task, demonstration, find_object(demonstration.reference, near=path), row))
+            except DexTrackError as error:  # of one task: the others can be explained
+                cost = {} if row is None else _ledger_cost(row)
+                out.append(Result(task, ledger.MINED, str(error), demonstration.metrics, demonstration.verdict, cost))
         elif row is not None:
-            out.append(Result(task, row.state, row.why, failure=refused(row.why) if row.state == ledger.REFUSED else None, cost=_ledger_cost(row)))
+            out.append(Result(task, row.state, row.why, failure=refusal(row), cost=_ledger_cost(row)))
     return out
 
 

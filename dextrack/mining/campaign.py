@@ -84,7 +84,7 @@ def run(campaign: Campaign, watcher: Watcher) -> list[Row]:
         wanted = [t for t in campaign.tasks if not _known(campaign, ledger, t)]
         for task in wanted:
             if task.fault:
-                ledger.append(_row(campaign, task, ledgers.REFUSED, why=task.fault))
+                ledger.append(_row(campaign, task, ledgers.REFUSED, why=task.fault, error=InputError.__name__))
         missing = [t for t in wanted if t.recording is not None and not t.fault]
         ready = [t for t in wanted if t.recording is None and not t.fault]
         if missing:
@@ -235,7 +235,7 @@ def stored(path: Path, name: str, inputs: str) -> Demonstration | None:
 
 def _row(campaign: Campaign, task: Task, state: str, why: str = "", ended: workers.Ended | None = None, **more: Any) -> Row:
     if ended is not None:
-        more |= {"seconds": ended.seconds, "cpu_seconds": ended.cpu_seconds, "peak_rss_mb": ended.peak_rss_mb, "attempt": ended.attempt}
+        more |= {"error": ended.error, "seconds": ended.seconds, "cpu_seconds": ended.cpu_seconds, "peak_rss_mb": ended.peak_rss_mb, "attempt": ended.attempt}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     digest = campaign.inputs(task.digest)
     return Row(task.key, state, digest, why, steps=task.steps, seed=campaign.seed, ended=now, **more)

@@ -31,6 +31,8 @@ class Row:
     """Digest of reference or recording, configuration and seed."""
     why: str = ""
     """Reason of a refusal, text of an error, or what ended the worker."""
+    error: str = ""
+    """Class of the error of a refusal: ``RefusedError`` where the recording is hopeless, another where something was missing or wrong; empty: not known."""
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)
     """As the demonstration's."""
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dextrack import __version__
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.errors import InputError
+from dextrack.errors import InputError, SimulationError
 from dextrack.hands.motors import FingerMotors
 from dextrack.hands.spec import load_hand
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
@@ -93,6 +93,7 @@ def mine(
 
     Raises:
         InputError: the object or its hand's joints are not the reference's, the seed is negative, or the engine is not there.
+        SimulationError: no attempt could be replayed.
     """
     config = config or MineConfig()
     _refuse_mismatch(reference, obj, seed)
@@ -201,7 +202,7 @@ class _Work:
         began = time.monotonic()
         targets = np.clip(tried.baseline.squeezed(tried.squeeze), *self._scene.hand.limits())
         attempt = {"by": "replay", "grasp": tried.number, "tuned": tried.tuned, "seed": self._seed, "control_steps": 0, "physics_seconds": 0.0}
-        if self._judge(targets, began, attempt).verdict["lifts_and_holds"]:
+        if self._judge(targets, began, attempt):
             self._lifting[_key(tried)] = targets
 
     def search(self, tried: Tried) -> None:
@@ -220,8 +221,8 @@ class _Work:
         tracker = SamplingTracker(tried.guide, self._scene, tried.baseline, self._distance, sampling, seed, c.threads, self._rollouts)
         targets = tracker.solve(None if self._progress is None else functools.partial(self._progress, number + 1))
         cost = {"control_steps": tracker.ensemble.steps, "physics_seconds": tracker.ensemble.physics_seconds}
-        found = self._judge(targets, began, {"by": "search", "grasp": tried.number, "tuned": tried.tuned, "seed": seed, "lost": tracker.lost, **cost})
-        return targets if found.verdict["lifts_and_holds"] else None
+        holds = self._judge(targets, began, {"by": "search", "grasp": tried.number, "tuned": tried.tuned, "seed": seed, "lost": tracker.lost, **cost})
+        return targets if holds else None
 
     def _harden(self, tried: Tried, targets: NDArray[np.float64]) -> None:
         """Harden ``targets`` of a grasp and judge what that gives, until it is good enough."""
@@ -246,18 +247,28 @@ class _Work:
             cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
             self._attempts.append({**attempt, **hardening.told, **cost, "given_up": True, "seconds": time.monotonic() - began})
 
-    def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> Demonstration:
-        """Judge an attempt in the worlds that are there to choose by, keep its record, and the demonstration if it is the best."""
-        found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads, selection(), self._judging)
+    def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> bool:
+        """Judge an attempt in the worlds that are there to choose by, keep its record, and the demonstration if it is the best; whether it lifts and holds."""
+        try:
+            found = demonstrate(self._scene, self._reference, self._obj, targets, {}, began, self._config.threads, selection(), self._judging)
+        except SimulationError as error:  # of this attempt: others may do, and have done
+            self._attempts.append({**attempt, "lifts_and_holds": False, "survived": 0.0, "diverged": str(error), "seconds": time.monotonic() - began})
+            return False
         outcome = {"lifts_and_holds": found.verdict["lifts_and_holds"], "survived": found.verdict["robust"]["numbers"]["survived"]}
         self._attempts.append({**attempt, **outcome, "seconds": time.monotonic() - began})
         if self._best is None or _rank(found) > _rank(self._best):
             self._best = dataclasses.replace(found, provenance={**found.provenance, "attempt": len(self._attempts) - 1})
-        return found
+        return bool(found.verdict["lifts_and_holds"])
 
     def result(self) -> Demonstration:
-        """The best demonstration, judged in the worlds of verdicts, with the cost of all attempts."""
-        assert self._best is not None
+        """The best demonstration, judged in the worlds of verdicts, with the cost of all attempts.
+
+        Raises:
+            SimulationError: the replays of all attempts diverged.
+        """
+        if self._best is None:
+            why = f"mining {self._reference.name}: the replays of all {len(self._attempts)} attempts left the range of finite numbers."
+            raise SimulationError(why, remedy="mine again with another seed, or look at the object's mass and mesh.")
         chosen = self._best.verdict["robust"]["numbers"]
         of_best = (self._best.targets, self._best.provenance)
         found = demonstrate(self._scene, self._reference, self._obj, *of_best, self._began, self._config.threads, None, self._judging)

@@ -102,7 +102,7 @@ class RLConfig:
     evaluate_every: int = 10
     """Iterations between evaluations."""
     patience: int = 15
-    """Evaluations without a better return or verdict after which training stops: its plateau."""
+    """Evaluations without a better return or verdict after which training stops: its plateau, for which those before the end of the curriculum do not count."""
     improvement: float = 0.005
     """Reward per step by which a return must beat the best to end the wait."""
     phase: int = 4

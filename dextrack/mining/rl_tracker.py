@@ -147,7 +147,9 @@ class Training:
                     self._evaluate()
                 if progress:
                     progress(min(1.0, self.control_steps / max(1, c.budget)), self.curve[-1]["t_err_m"])
-                if self._since_best >= c.patience:
+                # While the bound on the error still moves, and as long after it, a policy that has not yet made up for what it broke at first is on no plateau.
+                waited = (self.control_steps - c.curriculum.active * c.curriculum.steps) // (per_iteration * c.evaluate_every)
+                if min(self._since_best, waited) >= c.patience:
                     self.stopped = "plateau"
                     return
                 if self.control_steps >= c.budget:

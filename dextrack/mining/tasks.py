@@ -13,7 +13,7 @@ from dextrack.hands.spec import load_hand
 from dextrack.references.library import find_object, find_recording, recordings
 from dextrack.references.mirror import mirror_recording
 from dextrack.references.recording import Recording
-from dextrack.references.reference import ALGORITHM, Reference
+from dextrack.references.reference import ALGORITHM, Reference, file_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,20 +107,18 @@ def _of_recording(recording: Recording, path: Path, mirrored: bool, present: Ite
 
     It is one of the references that are ``present``, or one to be made at a name in ``folder`` that no other hand uses.
     """
-    mine = [t for t in present if t.name == recording.name]
-    taken = {t.path.name for t in mine if t.hand != hand and not t.fault}
-    place = next(p for p in (f"{recording.name}.npz", f"{recording.name}@{hand}.npz") if p not in taken)
+    place = file_of(folder, recording.name, hand)
     try:
         obj = find_object(recording)
     except InputError as error:
         found = _digest(recording.digest, recording.side, str(error))
-        return Task(recording.name, hand, folder / place, found, recording=path, mirrored=mirrored, fault=str(error))
-    for task in mine:
-        if task.hand == hand and not task.fault:
+        return Task(recording.name, hand, place, found, recording=path, mirrored=mirrored, fault=str(error))
+    for task in present:
+        if (task.name, task.hand) == (recording.name, hand) and not task.fault:
             made_from = Reference.load(task.path).provenance
             if (made_from.get("recording"), made_from.get("object"), made_from.get("algorithm")) == (recording.digest, obj.digest, ALGORITHM):
                 return task
-    return Task(recording.name, hand, folder / place, _digest(recording.digest, recording.side, obj.digest), recording=path, mirrored=mirrored)
+    return Task(recording.name, hand, place, _digest(recording.digest, recording.side, obj.digest), recording=path, mirrored=mirrored)
 
 
 def _references(folder: Path, hand: str) -> list[Task]:

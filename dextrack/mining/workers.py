@@ -73,6 +73,8 @@ class Ended:
     """``done``, ``refused`` (one of DexTrack's own errors), ``failed`` (any other), or ``killed`` with its worker."""
     result: Any = None
     why: str = ""
+    error: str = ""
+    """Class of the error of what was refused."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_rss_mb: float = 0.0
@@ -230,7 +232,7 @@ def _end_with_parent() -> None:
 
 
 def _work(job: Job, connection: Connection) -> tuple[Any, ...]:
-    """Run ``job``; the message that says what came of it: ("ended", state, result, why, wall seconds, processor seconds, peak MB)."""
+    """Run ``job``; the message that says what came of it: ("ended", state, result, why, error, wall seconds, processor seconds, peak MB)."""
     said = [-_QUIET]
 
     def tell(attempt: int, done: float, error: float) -> None:
@@ -239,13 +241,13 @@ def _work(job: Job, connection: Connection) -> tuple[Any, ...]:
             connection.send(("told", attempt, float(done), float(error)))
 
     wall, cpu = time.monotonic(), time.process_time()
-    state, result, why = DONE, None, ""
+    state, result, why, kind = DONE, None, "", ""
     try:
         result = job.function(*job.arguments, tell)
     except DexTrackError as error:
-        state, why = REFUSED, str(error)
+        state, why, kind = REFUSED, str(error), type(error).__name__
     except Exception as error:  # whatever it was, the other jobs go on
         frame = traceback.extract_tb(error.__traceback__)[-1]
         state, why = FAILED, f"{type(error).__name__}: {error} ({os.path.basename(frame.filename)}:{frame.lineno}, in {frame.name})"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts kB
-    return "ended", state, result, why, time.monotonic() - wall, time.process_time() - cpu, peak
+    return "ended", state, result, why, kind, time.monotonic() - wall, time.process_time() - cpu, peak

@@ -22,7 +22,7 @@ from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object, find_recording
 from dextrack.references.mirror import mirror_recording
 from dextrack.references.recording import Recording
-from dextrack.references.reference import ALGORITHM, Reference
+from dextrack.references.reference import ALGORITHM, Reference, file_of
 from dextrack.references.retarget import RetargetConfig, retarget
 
 
@@ -69,7 +69,7 @@ def retarget_named(name: str, job: Job, progress: Callable[[float], None] | None
     if job.mirror:
         recording = mirror_recording(recording)
     obj = find_object(recording)
-    path = job.out / f"{recording.name}.npz"
+    path = file_of(job.out, recording.name, job.hand.name)
     flags = recording.flags
     if not job.force and path.is_file():
         try:

@@ -67,7 +67,7 @@ def find_object(item: Recording | Reference | str, near: Path | None = None) -> 
         near: a file or folder beside which to look first, where ``item`` does not know its own.
 
     Raises:
-        InputError: there is no such object (the message lists close names), or its file is malformed.
+        InputError: there is no such object (the message lists close names), its file is malformed, or it is another than the reference was made with.
     """
     name = item if isinstance(item, str) else item.object_name
     folders = _folders(item if isinstance(item, Recording) else None, near)
@@ -81,7 +81,13 @@ def find_object(item: Recording | Reference | str, near: Path | None = None) -> 
         )
     found = ObjectSpec.load(known[name])
     wanted = item.provenance.get("object") if isinstance(item, Reference) else None
-    return found if wanted in (None, found.digest) else _with_digest(wanted, [folder / f"{name}.npz" for folder in folders]) or found
+    if wanted in (None, found.digest):
+        return found
+    same = _with_digest(wanted, [folder / f"{name}.npz" for folder in folders])
+    if same is None:
+        what = f"object {name!r}: {known[name]} is not the one that the reference was retargeted with: its shape, mass or friction is another."
+        raise InputError(what, remedy="retarget and mine again, or put the file of that time into a folder `objects` beside the reference or the store.")
+    return same
 
 
 def _with_digest(digest: str, paths: Iterable[Path]) -> ObjectSpec | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,6 +22,7 @@ CONTROL_PERIOD = 1.0 / 60.0
 
 ALGORITHM = 3
 """Counted up with each change of what retargeting makes of the same inputs: `dextrack retarget` makes references of an earlier one again."""
+
 _HEADER = ("name", "hand_name", "object_name", "joint_names", "period", "time_scale", "diagnosis", "provenance")
 _ARRAYS = ("base_quaternion_w", "hand", "object_position_w", "object_quaternion_w", "keypoints_w")
 
@@ -122,3 +124,14 @@ class Reference:
 def _header_digest(header: dict[str, Any]) -> str:
     """SHA-256 of what a file's header says beside the arrays: mining reads joint names and diagnosis."""
     return hashlib.sha256(json.dumps({k: header[k] for k in _HEADER}, sort_keys=True).encode()).hexdigest()
+
+
+def file_of(folder: Path, name: str, hand_name: str) -> Path:
+    """The file in ``folder`` for the reference ``name`` of a hand: ``<name>.npz``, or ``<name>@<hand>.npz`` where that is another hand's."""
+    path = folder / f"{name}.npz"
+    if path.is_file():
+        # A file that cannot be read is nobody's: it is made again.
+        with contextlib.suppress(InputError):
+            if Reference.load(path).hand_name != hand_name:
+                return folder / f"{name}@{hand_name}.npz"
+    return path

@@ -128,3 +128,25 @@ def make_backend(name: str, hand: HandSpec, base_quaternion_w: Floats, obj: Opti
         module, function = make.split(":")
         make = getattr(importlib.import_module(module), function)
     return make(hand, base_quaternion_w, obj, **options)
+
+
+def warm(backend: Backend, hand: HandSpec, with_object: bool) -> None:
+    """Reset, step and read the worlds once, as a control loop does, with nothing in contact.
+
+    On a GPU the first of each loads its kernels, for longer than a control loop waits for an answer. A loop that gave up would have a backend of which a
+    process holds one started again, and find it as cold as before; the time for opening has room for it.
+
+    Args:
+        backend: whose worlds are warmed; they have to be reset afterwards.
+        hand: its hand.
+        with_object: whether its scene has an object.
+    """
+    theta = np.tile(np.concatenate([[0.0, 0.0, 1.0, 0.0, 0.0, 0.0], hand.rest]), (backend.n_worlds, 1))
+    pose, velocity = np.tile([1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0], (backend.n_worlds, 1)), np.zeros((backend.n_worlds, 6))
+    if with_object:
+        backend.reset(theta, pose[:, :3], pose[:, 3:], hand_velocity=np.zeros_like(theta), object_velocity_w=velocity)
+    else:
+        backend.reset(theta, hand_velocity=np.zeros_like(theta))
+    backend.step(theta)
+    backend.state()
+    backend.bad_worlds()

@@ -99,7 +99,7 @@ class WarpWorlds:
         return out
 
     def run(self, targets: Tensor, rows: Optional[Ints] = None) -> Tuple[Tensor, Tensor]:
-        """See ``RolloutWorlds.run``. All worlds run, whichever are asked for: on a device that costs the same.
+        """See ``RolloutWorlds.run``. All worlds step; those that are not asked for are parked, for a step takes as long as the world of most contacts needs.
 
         Raises:
             SimulationError: contacts or constraints were dropped, however much room there was.
@@ -108,10 +108,17 @@ class WarpWorlds:
             at = torch.from_numpy(rows).to(self._qpos.device)
             everywhere = targets.new_zeros(self.n_worlds, *targets.shape[1:])
             everywhere[at] = targets
-            qpos, sensors = self.run(everywhere)
+            idle = torch.ones(self.n_worlds, dtype=torch.bool, device=self._bad.device).index_fill_(0, at, False)
+            qpos, sensors = self._with_room(everywhere, idle)
             return qpos[at], sensors[at]
+        return self._with_room(targets, None)
+
+    def _with_room(self, targets: Tensor, idle: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+        """Run ``targets`` in all worlds but those flagged ``idle`` (W,), with as much room as that needs."""
         before = self.state()
         for _ in range(TRIES):
+            if idle is not None:
+                self._bad |= idle
             reached = self._run(targets)
             contacts, constraints = self._peak.tolist()
             if contacts <= self.room.contacts * self.n_worlds and constraints <= self.room.constraints:

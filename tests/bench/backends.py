@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import json
 import os
 import platform
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from command_line import command_line
 
 from dextrack.sim import backend_names
 from dextrack.sim.options import option
@@ -39,3 +46,23 @@ def machine() -> str:
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
     return f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def of_run(*modules: ModuleType) -> dict[str, Any]:
+    """What each row says of the run that it is of: rows of several runs share a file."""
+    return {
+        "command": command_line(),
+        "machine": machine(),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "versions": {module.__name__: module.__version__ for module in modules},
+    }
+
+
+def merged(path: Path, rows: Sequence[dict[str, Any]], key: Sequence[str]) -> list[dict[str, Any]]:
+    """``rows``, after those of the ``results`` in the file at ``path`` that are of another ``key``; one that did not run replaces none that did."""
+    before = json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else []
+    did = {tuple(row[k] for k in key) for row in before if "reason" not in row}
+    new = [row for row in rows if "reason" not in row or tuple(row[k] for k in key) not in did]
+    replaced = {tuple(row[k] for k in key) for row in new}
+    return [row for row in before if tuple(row[k] for k in key) not in replaced] + new

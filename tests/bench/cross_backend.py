@@ -60,8 +60,7 @@ def replayed(demonstration: Demonstration, obj: ObjectSpec, backend: Named) -> T
     """Replay a demonstration's targets on ``backend``, with the physics it was mined with."""
     physics = Physics(**demonstration.provenance.get("config", {}).get("physics", {}))
     reference = demonstration.reference
-    hand = load_hand(reference.hand_name)
-    made = make_backend(backend.name, hand, reference.base_quaternion_w, obj, physics=physics, n_worlds=1, **backend.options)
+    made = make_backend(backend.name, demonstration.hand_spec, reference.base_quaternion_w, obj, physics=physics, n_worlds=1, **backend.options)
     try:
         first = (demonstration.hand[:1], demonstration.object_position_w[:1], demonstration.object_quaternion_w[:1])
         made.reset(*first, hand_velocity=demonstration.hand_velocity[:1])

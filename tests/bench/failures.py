@@ -26,10 +26,10 @@ from dextrack.demonstrations import store
 from dextrack.evaluation import failure_table, poster
 from dextrack.evaluation.film_strip import FilmStrip, KeyFrame
 from dextrack.evaluation.gallery import Exhibit, exhibit, exhibit_refused
-from dextrack.evaluation.results import Result
+from dextrack.evaluation.results import Result, refusal
 from dextrack.files import digest, replacing, write_json
 from dextrack.mining import ledger
-from dextrack.mining.failure import Failure, explain, refused
+from dextrack.mining.failure import Failure, explain
 from dextrack.references.library import find_object, find_recording
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,7 +41,7 @@ def result_of(path: Path, task: str, rows: dict[str, ledger.Row], keep: Path) ->
     """What became of ``task`` and why."""
     if task not in store.names(path):
         row = rows[task]
-        return Result(task, row.state, row.why, failure=refused(row.why) if row.state == ledger.REFUSED else None)
+        return Result(task, row.state, row.why, failure=refusal(row))
     demonstration = store.load(path, task)
     known = keep / f"{task}.json"
     if known.is_file():

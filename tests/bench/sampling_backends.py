@@ -6,15 +6,18 @@ MuJoCo Warp on each device: the same code, but where its arrays are. The search 
 are what that speed makes of the whole task, when all its stages are searched to the last iteration. A second search is timed, after one that compiles kernels,
 which it tells apart. Few samples keep a GPU idle, and a loaded machine slows both; the file has samples and load.
 
-    python tests/bench/sampling_backends.py [--samples 2048] [--stages 3] [--members 4] [--devices cuda:0] [--threads 2]
+MuJoCo's cores are busy with few samples, and would take a quarter of an hour for those that a GPU wants: they have --host-samples.
 
-A device that is not there has a row that says so. Writes tests/bench/results/sampling_backends.json.
+    python tests/bench/sampling_backends.py [--samples 2048] [--host-samples 64] [--stages 3] [--members 4] [--devices cuda:0] [--threads 2]
+
+A device that is not there has a row that says so. Writes tests/bench/results/sampling_backends.json; rows of other devices that are there stay, each with its
+command and machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import dataclasses
 import os
 import sys
 import time
@@ -27,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import mujoco
 import numpy as np
 import torch
-from backends import machine
+from backends import machine, merged, of_run
 from command_line import command_line
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -85,6 +88,7 @@ def main() -> None:
     """Run, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--samples", type=int, default=2048, help="sequences per iteration")
+    parser.add_argument("--host-samples", type=int, default=64, help="sequences per iteration on mujoco")
     parser.add_argument("--members", type=int, default=len(MEMBERS), help="uncertain worlds that each is rolled out in, at most 4")
     parser.add_argument("--stages", type=int, default=3, help="stages that are searched")
     parser.add_argument("--iterations", type=int, default=SamplingConfig().iterations, help="iterations of each")
@@ -96,16 +100,17 @@ def main() -> None:
     config = SamplingConfig(samples=arguments.samples, iterations=arguments.iterations, members=members, good=NEVER, good_turn=NEVER)
     rows = []
     for engine in (Engine(), *(Engine("mujoco_warp", device) for device in arguments.devices)):
-        rows.append(measure(engine, config, arguments.stages, arguments.threads))
-        print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+        samples = arguments.host_samples if engine.backend == "mujoco" else arguments.samples
+        row = measure(engine, dataclasses.replace(config, samples=samples), arguments.stages, arguments.threads)
+        print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+        rows.append({**row, "samples": samples, **of_run(mujoco, torch, np)})
+    rows = merged(arguments.out, rows, ("backend", "device"))
     content = {
         "command": command_line(),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": rows[-1]["date"],
         "machine": machine(),
-        "load_1min": round(os.getloadavg()[0], 2),
-        "versions": {"mujoco": mujoco.__version__, "torch": torch.__version__, "numpy": np.__version__},
         "task": f"box_lift, {Reference.load(TASK).n_steps} control steps, LEAP hand",
-        "settings": {k: getattr(arguments, k) for k in ("samples", "members", "stages", "iterations", "threads")},
+        "settings": {k: getattr(arguments, k) for k in ("members", "stages", "iterations", "threads")},
         "units": {
             "first_search_s": "s, with the making of the engine's worlds and its kernels",
             "engine_share": "share of the second search that the engine took",

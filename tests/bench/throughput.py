@@ -9,13 +9,12 @@ environment, compiles kernels that are not cached and resets. Memory is what the
 
 A backend with options is named ``[LABEL=]NAME[:OPTION=VALUE,...]``. Isaac Gym has a Python of its own: serve it (docker/isaacgym/README.md), and name
 ``isaacgym=remote:address=tcp://127.0.0.1:5755,deadline_s=10``, whose rows have the link in them. What did not run says why. Each row has a process of its
-own. Writes tests/bench/results/throughput.json and .png.
+own. Writes tests/bench/results/throughput.json and .png; rows of other backends, worlds and devices that are there stay, each with its command and machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import time
 from collections.abc import Callable
@@ -31,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import mujoco
 import numpy as np
 import torch
-from backends import Named, machine
+from backends import Named, machine, merged, of_run
 from command_line import command_line
 from held_cube import cube, held_cube, raw_batch
 from matplotlib.figure import Figure
@@ -96,7 +95,14 @@ def raw_warp(env: TrackingEnv, device: str) -> Callable[[], None]:
     step()
     with wp.ScopedDevice(device), wp.ScopedCapture() as capture:
         step()
-    return lambda: wp.capture_launch(capture.graph, stream=wp.stream_from_torch(device))
+    graph, in_use = capture.graph, (model, data, targets)
+
+    def launch() -> None:
+        # A graph does not keep the arrays that it works on; a name that is used here does.
+        assert in_use
+        wp.capture_launch(graph, stream=wp.stream_from_torch(device))
+
+    return launch
 
 
 def raw_mujoco(env: TrackingEnv, threads: int) -> Callable[[], None]:
@@ -223,14 +229,14 @@ def main() -> None:
                         row = pool.submit(measure, backend, worlds, arguments.seconds, device, arguments.threads).result()
                 except BrokenProcessPool:
                     row["reason"] = "its process ended: out of memory, or a crash of the engine"
-            rows.append(row)
             print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            rows.append({**row, **of_run(mujoco, torch, np)})
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    rows = merged(arguments.out / "throughput.json", rows, ("backend", "worlds", "device"))
     content = {
         "command": command_line(),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": rows[-1]["date"],
         "machine": machine(),
-        "load_1min": round(os.getloadavg()[0], 2),
-        "versions": {"mujoco": mujoco.__version__, "torch": torch.__version__, "numpy": np.__version__},
         "scene": "LEAP hand holding a 5 cm cube; steps are control steps of 1/60 s and 2 substeps; implicitfast, elliptic cones, Newton with 40 iterations",
         "units": {
             "memory_per_world": "bytes, of the device; of the process on the CPU",
@@ -238,7 +244,6 @@ def main() -> None:
         },
         "results": rows,
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out / "throughput.json", content)
     figure(rows).savefig(arguments.out / "throughput.png", dpi=110)
 

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
-from dextrack_deploy.shadow import ShadowSimulator
+from dextrack_deploy import shadow as shadow_module
+from dextrack_deploy.shadow import Engine, ShadowSimulator
 
-from dextrack.errors import DriverError, InputError
+from dextrack.errors import DriverError, InputError, RefusedError
 from dextrack.hands import load_hand
 from dextrack.objects.spec import ObjectSpec
 from dextrack.rotations import from_hinges, multiply
-from dextrack.sim import make_backend
+from dextrack.sim import Backend, make_backend
 from dextrack.sim.scene import build_scene
 
 HAND = load_hand("leap_right")
@@ -152,6 +154,19 @@ def test_a_step_takes_less_than_a_millisecond() -> None:
         shadow.step(target)
         times.append(time.perf_counter() - begin)
     assert np.median(times) < 1e-3, f"median {1e3 * np.median(times):.2f} ms"
+
+
+def test_a_backend_that_would_make_the_loop_late_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sluggish(name: str, *arguments: Any, **options: Any) -> Backend:
+        backend = make_backend("mujoco", *arguments, n_threads=1, **options)
+        step = backend.step
+        backend.step = lambda targets: (time.sleep(0.03), step(targets))[1]  # type: ignore[method-assign]
+        return backend
+
+    monkeypatch.setattr(shadow_module, "make_backend", sluggish)
+    with pytest.raises(RefusedError, match=r"backend sluggish takes 3\d ms here, and the loop has 16.7 ms"):
+        ShadowSimulator(HAND, BASE, engine=Engine("sluggish"))
+    ShadowSimulator(HAND, BASE, period=0.1, engine=Engine("sluggish")).close()
 
 
 def test_a_lost_backend_is_lost_for_the_same_reason_until_it_answers() -> None:

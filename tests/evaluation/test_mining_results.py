@@ -70,6 +70,22 @@ def test_a_store_and_its_ledger_become_results(mined: Path) -> None:
     assert numbers["causes"] == {NEVER: 1, UNREACHABLE: 1}
 
 
+def test_what_cannot_be_explained_is_told_and_keeps_no_other_from_it(mined: Path, tmp_path: Path, data_folder: Path) -> None:
+    """An object that went, a refusal that no recording is to blame for, and a store in which nothing is."""
+    (tmp_path / "objects" / "box.npz").unlink()
+    book = ledger.Ledger(ledger.path_of(mined))
+    book.append(ledger.Row("comet_pass@leap_right", ledger.REFUSED, "1", why="object 'comet' is not known", error="InputError"))
+    book.close()
+    box, catch, other, _ = collect(mined)
+    assert "object 'box' is not known" in box.why and box.failure is None and box.part("lifted") == "failed"
+    assert catch.failure is not None and other.failure is None
+    listed = {e.name: (e.cause, e.finding) for e in failure_table.entries([box, catch, other])}
+    assert listed["box_lift"][0] == "not explained" and listed["comet_pass"] == ("not mined", "refused: object 'comet' is not known")
+    assert main([str(mined), "--out", str(tmp_path / "out"), "--no-pictures"]) == 0
+    mined.unlink()
+    assert {r.state for r in collect(mined)} == {"mined", "refused", "killed"}
+
+
 def test_the_verb_writes_a_page_and_tables(mined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "evaluation"
     assert main([str(mined), "--out", str(out), "--no-pictures", "--json", str(tmp_path / "copy.json")]) == 0

@@ -14,6 +14,7 @@ from dextrack.errors import InputError, RefusedError
 from dextrack.mining import campaign, ledger, tasks, workers
 from dextrack.mining.engine import MUJOCO
 from dextrack.mining.ledger import Ledger
+from dextrack.objects import ObjectSpec
 from dextrack.references.reference import Reference
 from tests import synthetic
 from tests.mining import pretend
@@ -169,8 +170,9 @@ def test_another_object_or_another_demonstration_in_the_store_is_mined_again(tmp
     """No array of a reference shows its object's mass; and what another command put into the store is not what this one made."""
     folder, path = pretend.references(tmp_path, ("a", "b")), tmp_path / "d.h5"
     campaign.run(pretend.wanted(path, folder), pretend.Quiet())
-    a = Reference.load(folder / "a.npz")
-    dataclasses.replace(a, provenance={**a.provenance, "object": "f" * 64}).save(folder / "a.npz")
+    a, heavier = Reference.load(folder / "a.npz"), dataclasses.replace(ObjectSpec.load(tmp_path / "objects" / "box.npz"), mass=0.2)
+    heavier.save(folder / "objects" / "box.npz")
+    dataclasses.replace(a, provenance={**a.provenance, "object": heavier.digest}).save(folder / "a.npz")
     store.save(path, campaign.marked(store.load(path, "b@leap_right"), "another seed's"), replace=True)
     wanted, quiet = pretend.wanted(path, folder), pretend.Quiet()
     assert campaign.known(wanted)[0].task == "b@leap_right" and len(campaign.known(wanted)) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.errors import InputError
+from dextrack.errors import InputError, SimulationError
 from dextrack.hands import load_hand
 from dextrack.hands.motors import FingerMotors
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
@@ -203,6 +203,17 @@ def test_a_grasp_that_does_it_alone_is_not_searched(reference: Reference) -> Non
     assert (again.targets == found.targets).all()
 
 
+def _three_grasps(reference: Reference, alone: float) -> Callable[[Auditions, object], Iterator[Tried]]:
+    """What takes the place of ``Auditions.run``: three grasps, of which the last carries the object ``alone`` of the way."""
+
+    def run(self: Auditions, progress: object) -> Iterator[Tried]:
+        own = Auditions._to_the_end(self, 0, reference)
+        for number, carried, nominal in ((0, 0.4, 0.4), (1, 0.8, 0.3), (2, 0.6, alone)):
+            yield dataclasses.replace(own, number=number, carried=carried, nominal=nominal)
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("alone", "budget", "hardened", "expected"),
     [
@@ -221,21 +232,37 @@ def test_grasps_that_lift_are_hardened_and_others_are_searched(
     """
     sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
 
-    def run(self: Auditions, progress: object) -> Iterator[Tried]:
-        own = Auditions._to_the_end(self, 0, reference)
-        for number, carried, nominal in ((0, 0.4, 0.4), (1, 0.8, 0.3), (2, 0.6, alone)):
-            yield dataclasses.replace(own, number=number, carried=carried, nominal=nominal)
-
     def judged(*arguments: object, **more: object) -> Demonstration:
         found = demonstrate(*arguments, **more)  # type: ignore[arg-type]
         return dataclasses.replace(found, verdict={**found.verdict, "passed": False, "lifts_and_holds": True})
 
-    monkeypatch.setattr(Auditions, "run", run)
+    monkeypatch.setattr(Auditions, "run", _three_grasps(reference, alone))
     monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
     config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=hardened), threads=1, budget=budget)
     found = mine(reference, synthetic.box(), config)
     assert [(a["grasp"], a["by"]) for a in found.provenance["attempts"]] == expected
     store.require_storable(found)
+
+
+@pytest.mark.parametrize(("diverging", "message"), [(1, ""), (2, "the replays of all 2 attempts left the range")])
+def test_an_attempt_that_diverges_costs_only_itself(diverging: int, message: str, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two searches the first ``diverging`` cannot be replayed: what the other found is kept, and without one mining ends."""
+    sampling, left = dataclasses.replace(SMALL, samples=2, iterations=1), [SimulationError("replay: not finite.", remedy="")] * diverging
+
+    def judged(*arguments: object, **more: object) -> Demonstration:
+        if left:
+            raise left.pop()
+        return demonstrate(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Auditions, "run", _three_grasps(reference, 0.5))
+    monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
+    config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=0), threads=1, budget=10**9)
+    if message:
+        with pytest.raises(SimulationError, match=message):
+            mine(reference, synthetic.box(), config)
+        return
+    first, second = mine(reference, synthetic.box(), config).provenance["attempts"]
+    assert first["diverged"].startswith("replay: not finite.") and not first["lifts_and_holds"] and "diverged" not in second
 
 
 def test_the_worlds_that_choose_are_not_those_that_judge(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,14 @@ def test_known_weights_are_recovered() -> None:
     assert bias == pytest.approx(-0.7, abs=0.06) and weights == pytest.approx([1.5, 0.0, -0.8], abs=0.06)
 
 
+def test_a_weight_of_the_wrong_sign_is_none() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(20000, 2))
+    y = (rng.uniform(size=20000) < 1.0 / (1.0 + np.exp(-(x @ [1.5, -0.8])))).astype(float)
+    _, weights = logistic(x, y, (1.0, 1.0))
+    assert weights[0] > 1.0 and weights[1] == 0.0
+
+
 def test_the_penalty_keeps_separable_outcomes_finite() -> None:
     x = np.linspace(-1.0, 1.0, 20)[:, None]
     _, weights = logistic(x, (x[:, 0] > 0).astype(float))

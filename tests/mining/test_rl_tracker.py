@@ -20,7 +20,7 @@ from dextrack.hands import load_hand
 from dextrack.mining import rl_checkpoint
 from dextrack.mining.mine import demonstrate
 from dextrack.mining.rl_baseline import rl_baseline, stretched
-from dextrack.mining.rl_config import TASK, PPOConfig, RLConfig
+from dextrack.mining.rl_config import TASK, CurriculumConfig, PPOConfig, RLConfig
 from dextrack.mining.rl_evaluation import _finite
 from dextrack.mining.rl_tracker import track_by_rl
 from dextrack.references.reference import Reference
@@ -147,10 +147,11 @@ def test_checkpoints_of_other_tasks_and_damaged_ones_are_refused(reference: Refe
 
 
 def test_training_stops_at_its_plateau(reference: Reference) -> None:
-    """No return beats another by 100 per step, so the second evaluation without a better one ends it."""
-    config = dataclasses.replace(TINY, budget=24 * 50, patience=2, improvement=100.0)
-    p = track_by_rl(reference, synthetic.box(), None, config, 3).provenance
-    assert p["stopped"] == "plateau" and p["control_steps"] < 24 * 50
+    """No return beats another by 100 per step, so the second evaluation without a better one ends it, of those after the curriculum's end."""
+    for curriculum, first in ((CurriculumConfig(active=False), 2), (CurriculumConfig(steps=24 * 30), 32)):
+        config = dataclasses.replace(TINY, budget=24 * 50, patience=2, improvement=100.0, curriculum=curriculum)
+        p = track_by_rl(reference, synthetic.box(), None, config, 3).provenance
+        assert p["stopped"] == "plateau" and 24 * first <= p["control_steps"] < 24 * (first + 15)
 
 
 def test_states_of_a_world_that_diverged_stay_at_the_last_finite_one() -> None:

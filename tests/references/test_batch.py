@@ -42,6 +42,13 @@ def test_all_recordings_are_retargeted_once_and_the_hopeless_one_is_listed(zoo: 
     assert "0 made, 2 already there, 1 refused" in " ".join(capsys.readouterr().out.split())
 
 
+def test_another_hands_reference_is_not_replaced(zoo: Path) -> None:
+    out = zoo / "references"
+    for hand in ("leap_right", "allegro_right", "allegro_right", "leap_right"):
+        assert verb.main(["box_lift", "--iterations", "3", "--hand", hand, "--out", str(out)]) == 0
+    assert {p.name: Reference.load(p).hand_name for p in out.glob("*.npz")} == {"box_lift.npz": "leap_right", "box_lift@allegro_right.npz": "allegro_right"}
+
+
 def test_a_damaged_reference_and_one_of_other_settings_are_made_again(zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = zoo / "references"
     several = ["box_lift", "box_again", "--iterations", "3", "--out", str(out)]

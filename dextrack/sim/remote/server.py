@@ -20,9 +20,8 @@ import zmq.auth.thread
 
 from dextrack.errors import DexTrackError, DriverError, InputError, RefusedError
 from dextrack.hands import load_hand
-from dextrack.hands.spec import HandSpec
 from dextrack.link import decode, encode, reply
-from dextrack.sim.backend import Backend, WorldState, make_backend
+from dextrack.sim.backend import Backend, WorldState, make_backend, warm
 from dextrack.sim.physics import Physics
 from dextrack.sim.remote.keys import CLIENTS, on_this_machine, server_keys
 from dextrack.sim.remote.protocol import MOST_WORLDS, PROTOCOL, differences, hand_facts, pack, unpack, unpack_object, with_motors
@@ -182,7 +181,7 @@ class SimServer:
         self._worlds = uuid.uuid4().hex
         with self._engine("open"):
             self._backend = make_backend(self._name, hand, base, obj, **options, **self._options)
-            _warm(self._backend, hand, obj is not None)
+            warm(self._backend, hand, obj is not None)
         self._client, self._heard = client, time.monotonic()
         return {"worlds": self._worlds, "joint_names": list(self._backend.joint_names), "period": self._backend.period, "n_worlds": self._backend.n_worlds}
 
@@ -234,22 +233,6 @@ class SimServer:
         self._of(request)
         self._drop_worlds()
         return {}
-
-
-def _warm(backend: Backend, hand: HandSpec, with_object: bool) -> None:
-    """Reset, step and read the worlds once, as clients do, with nothing in contact.
-
-    On a GPU the first of each loads its kernels, for longer than a control loop waits for an answer. A loop that gave up would have a backend of ``ONCE``
-    started again, and find it as cold as before; the time for opening has room for it.
-    """
-    theta = np.tile(np.concatenate([[0.0, 0.0, 1.0, 0.0, 0.0, 0.0], hand.rest]), (backend.n_worlds, 1))
-    pose, velocity = np.tile([1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0], (backend.n_worlds, 1)), np.zeros((backend.n_worlds, 6))
-    if with_object:
-        backend.reset(theta, pose[:, :3], pose[:, 3:], hand_velocity=np.zeros_like(theta), object_velocity_w=velocity)
-    else:
-        backend.reset(theta, hand_velocity=np.zeros_like(theta))
-    backend.step(theta)
-    _state_of(backend)
 
 
 def _state_of(backend: Backend) -> Dict[str, Any]:
