@@ -30,6 +30,8 @@ class Evaluate:
     """File of demonstrations, as `dextrack mine` writes it; its ledger is read too where there is one."""
     out: Path = Path("evaluation")
     """Folder to write to."""
+    hand: str = ""
+    """Only the tasks of this hand; by default of every hand in the store."""
     pictures: bool = True
     """Whether to take pictures of failures: some seconds each."""
     width: int = 320
@@ -72,7 +74,7 @@ def run(options: Evaluate, console: Console) -> tuple[list[Result], list[Exhibit
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         job = bar.add_task("explain", total=None)
-        results = collect(options.store, lambda i, n, name: bar.update(job, total=n, completed=i, description=f"explain {name}"))
+        results = collect(options.store, lambda i, n, name: bar.update(job, total=n, completed=i, description=f"explain {name}"), options.hand)
         shown = [r for r in results if r.failure is not None] if options.pictures else []
         exhibits = []
         for i, r in enumerate(shown):

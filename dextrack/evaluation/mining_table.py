@@ -154,4 +154,4 @@ def _draw_foreseen(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.set_xlabel("foreseen probability of the whole verdict")
     axes.set_ylabel("tasks")
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title("Foreseen, of tasks that it was not fitted on")
+    axes.set_title("Foreseen, of held-out tasks")

@@ -9,7 +9,7 @@ from typing import Any
 
 from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
-from dextrack.errors import DexTrackError, RefusedError
+from dextrack.errors import DexTrackError, InputError, RefusedError
 from dextrack.mining import ledger
 from dextrack.mining.failure import Failure, explain, refused
 from dextrack.mining.prediction import Prediction, predict
@@ -74,20 +74,23 @@ def refusal(row: ledger.Row) -> Failure | None:
     return refused(row.why) if hopeless else None
 
 
-def collect(path: Path, tell: Callable[[int, int, str], None] | None = None) -> list[Result]:
+def collect(path: Path, tell: Callable[[int, int, str], None] | None = None, hand: str = "") -> list[Result]:
     """Results of every task in the store at ``path`` and in the ledger beside it, sorted by name.
 
     Args:
         path: the demonstration store.
+        hand: whose tasks; empty: every hand's.
         tell: called with (number done, of how many, name) before each task: a cause of failure costs seconds of replays.
 
     Raises:
-        InputError: the store is damaged, or it is missing and no ledger lies beside it.
+        InputError: the store is damaged, or it is missing and no ledger lies beside it, or there is nothing of the hand.
     """
     rows = ledger.read(ledger.path_of(path))
     # Where every task was refused there is a ledger alone.
     names = () if rows and not path.exists() else store.names(path)
-    tasks = sorted({*names, *rows})
+    tasks = sorted(task for task in {*names, *rows} if hand in ("", task.partition("@")[2]))
+    if hand and not tasks:
+        raise InputError(f"{path}: it has no task of hand {hand}.", remedy="choose one that it was mined for, or leave the hand out.")
     out = []
     for i, task in enumerate(tasks):
         if tell:

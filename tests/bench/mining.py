@@ -127,7 +127,7 @@ def of_store(path: Path | None, hand: str) -> dict[str, Result]:
     if path is None:
         return {}
     say = print if sys.stdout.isatty() else (lambda *a, **k: None)
-    return {r.task: r for r in collect(path, lambda i, n, name: say(f"{i}/{n} {name}", flush=True)) if r.task.endswith("@" + hand)}
+    return {r.task: r for r in collect(path, lambda i, n, name: say(f"{i}/{n} {name}", flush=True), hand)}
 
 
 def replay_of(path: Path, task: str) -> Result | None:

@@ -29,6 +29,13 @@ def test_both_formats_are_written(path: Path, tmp_path: Path, to: str, capsys: p
     assert list(json.loads((out / "export.json").read_text())["demonstrations"]) == ["a_lift@leap_right"]
 
 
+def test_one_hand_of_a_store_of_two(path: Path, tmp_path: Path) -> None:
+    store.save(path, made.demonstration("b_lift", hand="allegro_right"))
+    for more, expected in ((["--names", "b_lift"], ["b_lift@leap_right"]), ([], ["a_lift@leap_right", "b_lift@leap_right"])):
+        assert main(["export", str(path), "--format", "lerobot", "--out", str(tmp_path / "out"), "--force", "--hand", "leap_right", *more]) == 0
+        assert list(json.loads((tmp_path / "out" / "export.json").read_text())["demonstrations"]) == expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -36,6 +43,7 @@ def test_both_formats_are_written(path: Path, tmp_path: Path, to: str, capsys: p
         (["--format", "lerobot", "--out", "{store}"], "there already"),
         (["--format", "lerobot", "--out", "{store}/below"], "cannot be written"),
         (["--format", "lerobot", "--out", "{out}", "--names", "c_lift"], "no demonstration 'c_lift'"),
+        (["--format", "lerobot", "--out", "{out}", "--hand", "leap_left"], "none of these demonstrations for hand leap_left"),
     ],
 )
 def test_an_error_is_one_line_with_a_remedy(path: Path, tmp_path: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

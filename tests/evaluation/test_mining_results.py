@@ -63,6 +63,9 @@ def test_a_store_and_its_ledger_become_results(mined: Path) -> None:
     assert box.failure is not None and box.failure.cause == NEVER and box.prediction is not None
     assert comet.failure is not None and comet.failure.cause == UNREACHABLE and comet.failure.why == "faster than any arm"
     assert cursed.failure is None and cursed.why == "signal 9"
+    assert [r.task for r in collect(mined, hand="leap_right")] == [r.task for r in (box, comet, cursed)]
+    with pytest.raises(DexTrackError, match="no task of hand allegro_right"):
+        collect(mined, hand="allegro_right")
     numbers = summary([box, comet, cursed], total=10)
     assert numbers["n"] == 10 and numbers["whole_verdict"] == numbers["within_20deg_and_lifted"] == 0
     assert numbers["mean_seconds"] == 4.0 and numbers["core_hours"] == pytest.approx(0.002)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,3 +88,32 @@ def observer(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> It
     executor.remove_node(node)
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def started(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Makes a node of this process and activates it; spinning is the test's to do."""
+    import rclpy
+    from dextrack_ros import dds
+    from rclpy.parameter import Parameter
+    from rclpy.signals import SignalHandlerOptions
+
+    for key in dds.settings({}):
+        monkeypatch.setenv(key, environment[key])
+    rclpy.init(domain_id=int(environment["ROS_DOMAIN_ID"]), signal_handler_options=SignalHandlerOptions.NO)
+    made = []
+
+    def start(make: Callable[[], Any], **parameters: Any) -> Any:
+        node = make()
+        made.append(node)
+        node.set_parameters([Parameter(name, value=value) for name, value in parameters.items()])
+        node.trigger_configure()
+        node.trigger_activate()
+        assert node.active, node._errors
+        return node
+
+    yield start
+    for node in made:
+        node.end()
+        node.destroy_node()
+    rclpy.try_shutdown()

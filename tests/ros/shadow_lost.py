@@ -23,8 +23,6 @@ from dextrack_ros.processes import Processes
 
 from dextrack.errors import RefusedError
 
-INTO_THE_RUN_S = 2.0
-
 
 class Server:
     """``dextrack.sim.remote.serve``, at an endpoint that stays the same."""
@@ -48,8 +46,8 @@ class Server:
         self.process.wait()
 
 
-def conduct(demonstration: Path, thing: Path, out: Path, server: Server) -> dict[str, Any]:
-    """The trial; what happened."""
+def conduct(demonstration: Path, thing: Path, out: Path, server: Server, after: float) -> dict[str, Any]:
+    """The trial, whose server is killed ``after`` s of its run; what happened."""
     import rclpy
     from dextrack_ros.operator import Operator
     from rclpy.signals import SignalHandlerOptions
@@ -72,7 +70,7 @@ def conduct(demonstration: Path, thing: Path, out: Path, server: Server) -> dict
             assert operator.reach(60.0, State.READY)
             operator.request("run")
             assert operator.reach(10.0, State.RUN)
-            operator.lifecycle.spin_until(lambda: False, INTO_THE_RUN_S)
+            operator.lifecycle.spin_until(lambda: False, after)
             killed = time.monotonic()
             server.kill()
             assert operator.reach(5.0, State.HOLD), told
@@ -103,10 +101,11 @@ def main() -> int:
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--server", nargs=2, default=(sys.executable, "mujoco"), metavar=("PYTHON", "BACKEND"))
     parser.add_argument("--server-path", default=os.environ.get("PYTHONPATH", ""), help="PYTHONPATH of the server")
+    parser.add_argument("--after", type=float, default=2.0, help="seconds of the run before the server is killed")
     given = parser.parse_args()
     server = Server(*given.server, environment={**os.environ, "PYTHONPATH": given.server_path})
     try:
-        print(json.dumps(conduct(given.demonstration, given.object, given.out, server), indent=1))
+        print(json.dumps(conduct(given.demonstration, given.object, given.out, server, given.after), indent=1))
     finally:
         server.kill()
     return 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,8 @@ from dextrack_deploy.arm.spec import load_arm
 from dextrack_deploy.cell import load_cell
 from dextrack_deploy.drivers.protocols import ArmReading, HandReading, OverloadError
 from dextrack_deploy.status import Reaction, State, Status
-from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
-from dextrack.demonstrations import store
 from dextrack.errors import DriverError
 from dextrack.hands import load_hand
 
@@ -74,32 +70,6 @@ class Arm(Device):
 
     def read(self) -> ArmReading:
         return ArmReading(time.time_ns(), self.joints, np.zeros(7))
-
-
-@pytest.fixture
-def started(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Makes a node of this process and activates it; spinning is the test's to do."""
-    from dextrack_ros import dds
-
-    for key in dds.settings({}):
-        monkeypatch.setenv(key, environment[key])
-    rclpy.init(domain_id=int(environment["ROS_DOMAIN_ID"]), signal_handler_options=SignalHandlerOptions.NO)
-    made = []
-
-    def start(make: Callable[[], Any], **parameters: Any) -> Any:
-        node = make()
-        made.append(node)
-        node.set_parameters([Parameter(name, value=value) for name, value in parameters.items()])
-        node.trigger_configure()
-        node.trigger_activate()
-        assert node.active, node._errors
-        return node
-
-    yield start
-    for node in made:
-        node.end()
-        node.destroy_node()
-    rclpy.try_shutdown()
 
 
 @pytest.fixture
@@ -339,60 +309,3 @@ def test_recovering_mends_what_no_other_target_would_mend(which: str, request: p
     tell(node, State.FAULT, Reaction.STOP_ARM)
     assert errors(node) == ["hearing motion/joint_targets"]
     assert node._recover()[0] and errors(node) == []
-
-
-def test_a_shadow_simulator_begins_its_second_run_from_the_measured_hand_too(started: Callable[..., Any], tmp_path: Path) -> None:
-    from dextrack_ros import messages, shadow_sim
-
-    placed, _ = handmade.write_trial(tmp_path)
-    node = started(shadow_sim.ShadowSimNode, placed=str(placed))
-    published: list[np.ndarray] = []
-    node.publish = lambda topic, message: published.append(messages.positions(message, HAND.joint_names))
-    reference = handmade.make_reference()
-    begin, end = reference.hand[0], reference.hand[-1]
-
-    def run() -> None:
-        for state in (State.READY, State.RUN):
-            node._hear_status(String(data=Status(state).encode()))
-        node._measured = messages.joint_state(time.time_ns(), HAND.joint_names, begin)
-        for target in np.linspace(begin, end, 60):
-            node._hear_target(messages.joint_state(time.time_ns(), HAND.joint_names, target))
-        node._hear_status(String(data=Status(State.HOLD).encode()))
-
-    run()
-    assert np.abs(published[-1] - begin).max() > 0.05
-    published.clear()
-    run()
-    np.testing.assert_allclose(published[0], begin, atol=0.01)
-
-
-def test_a_shadow_simulator_has_the_motors_that_the_demonstration_was_mined_with(started: Callable[..., Any], tmp_path: Path) -> None:
-    from dextrack_ros import shadow_sim
-
-    made = handmade.make_demonstration()
-    reached = []
-    for name, provenance in (("own", {}), ("weak", {"motors": {"kp": 0.5, "kv": 0.25, "effort": [0.26] * 16}})):
-        placed = tmp_path / name / "placed.h5"
-        placed.parent.mkdir()
-        store.save(placed, dataclasses.replace(made, provenance=provenance))
-        simulator = started(shadow_sim.ShadowSimNode, placed=str(placed))._simulator
-        simulator.reset(made.hand[0])
-        reached.append(simulator.step(made.hand[0] + 0.1)[0][6:] - made.hand[0, 6:])
-    # In one period the softer fingers come less than half as far.
-    assert (reached[1].max() < 0.5 * reached[0].max()) and reached[0].max() < 0.1
-
-
-def test_an_error_of_a_run_is_reported_until_the_cell_is_home(started: Callable[..., Any], tmp_path: Path) -> None:
-    from dextrack_ros import messages, shadow_sim
-
-    placed, _ = handmade.write_trial(tmp_path)
-    node = started(shadow_sim.ShadowSimNode, placed=str(placed))
-    for state in (State.READY, State.RUN):
-        node._hear_status(String(data=Status(state).encode()))
-    node._measured = messages.joint_state(time.time_ns(), HAND.joint_names, handmade.make_reference().hand[0])
-    node.guarded("hearing target", node._hear_target)(messages.joint_state(time.time_ns(), HAND.joint_names, np.full(22, np.nan)))
-    for state in (State.HOLD, State.RETREAT):
-        node._hear_status(String(data=Status(state).encode()))
-        assert errors(node) == ["hearing target"]
-    node._hear_status(String(data=Status(State.IDLE).encode()))
-    assert errors(node) == []

@@ -14,6 +14,7 @@ from dextrack_deploy.shadow import Engine, ShadowSimulator
 from dextrack_deploy.status import State, Status
 from sensor_msgs.msg import JointState
 
+from dextrack.errors import DriverError, RefusedError
 from dextrack.references.reference import CONTROL_PERIOD
 from dextrack_ros import messages
 from dextrack_ros.node import CellNode, run
@@ -72,7 +73,7 @@ class ShadowSimNode(CellNode):
         """Outside RUN no run goes on: targets may end with it, and the next one begins from the measured hand."""
         if status.state is not State.RUN:
             self._steps = 0
-        if status.state is State.IDLE and self._simulator is not None and not self._simulator.lost:
+        if status.state is State.IDLE:
             # The operator took the cell home: what went wrong in that run, no target would mend.
             self.mend(_HEARING)
 
@@ -85,12 +86,17 @@ class ShadowSimNode(CellNode):
         if self.status().state is not State.RUN or simulator is None or self._measured is None or self._search is not None:
             self._steps = 0
             return
-        if not self._steps:
-            simulator.reset(messages.positions(self._measured, simulator.joint_names))
-        elif self._steps_between and self._steps % self._steps_between == 0:
-            simulator.resynchronise(messages.positions(self._measured, simulator.joint_names))
-        self._steps += 1
-        theta, velocity = simulator.step(messages.positions(message, simulator.joint_names))
+        try:
+            if not self._steps:
+                simulator.reset(messages.positions(self._measured, simulator.joint_names))
+            elif self._steps_between and self._steps % self._steps_between == 0:
+                simulator.resynchronise(messages.positions(self._measured, simulator.joint_names))
+            self._steps += 1
+            theta, velocity = simulator.step(messages.positions(message, simulator.joint_names))
+        except (DriverError, RefusedError) as error:
+            # It stays reported until the backend is found: an error of hearing would end with the next target, one that came late for the run.
+            self.fail(_SIMULATOR, str(error))
+            return
         stamp = messages.from_time(message.header.stamp)
         # Noted before it leaves: whoever waits for it may run first.
         self.note("shadow", stamp)
@@ -105,7 +111,6 @@ class ShadowSimNode(CellNode):
             self._search, error = None, self._search.exception()
             if error is None:
                 self.mend(_SIMULATOR)
-                self.mend(_HEARING)
             else:
                 self.fail(_SIMULATOR, str(error))
         elif simulator is not None and simulator.lost and not self.status().may_move:
