@@ -42,6 +42,8 @@ class MineRL:
     """The tracker."""
     checkpoint: Path | None = None
     """Checkpoint that training goes on from and is saved to; by default, beside the store under the reference's name."""
+    dump: Path | None = None
+    """Folder for the states of training worlds that diverged, to reproduce them; it costs a copy of all states per step."""
     json: Path | None = None
     """Write metrics, verdict, cost and the learning curve to this file too."""
     force: bool = False
@@ -91,7 +93,7 @@ def run(options: MineRL, console: Console) -> tuple[Demonstration, bool]:
         def tell(done: float, error: float) -> None:
             bar.update(task, completed=done, error=f"object {1e2 * error:.1f} cm off; it may stop earlier, at its plateau")
 
-        demonstration = track_by_rl(reference, obj, baseline, options.rl, options.seed, tell, checkpoint)
+        demonstration = track_by_rl(reference, obj, baseline, options.rl, options.seed, tell, checkpoint, options.dump)
     store.save(options.out, demonstration, replace=True)
     checkpoint.unlink(missing_ok=True)
     return demonstration, True

@@ -57,6 +57,7 @@ def track_by_rl(
     seed: int = 0,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
+    dump: Path | None = None,
 ) -> Demonstration:
     """Train a tracker for one task, and judge the targets of its best policy.
 
@@ -68,6 +69,7 @@ def track_by_rl(
         seed: of networks, noise, starts and training worlds; with the same number of threads, on the CPU, it gives the same demonstration.
         progress: called after each evaluation.
         checkpoint: file that training goes on from, if it is there, and is saved to at each evaluation.
+        dump: folder for the states of training worlds that diverged; see ``TrackingEnv``.
 
     Returns:
         The demonstration, whether or not its verdict passes. Its provenance has ``curve`` (evaluations: control steps, processor seconds, return per
@@ -84,7 +86,7 @@ def track_by_rl(
     worlds = _make_worlds(scene, reference, obj, config, config.worlds)
     plan = rl_baseline(reference, scene, baseline, config.task.action.baseline_lead)
     with _torch_to_itself(seed, config.threads, on_tensors(worlds).device):
-        training = Training(reference, obj, scene, plan, config, seed, worlds, checkpoint)
+        training = Training(reference, obj, scene, plan, config, seed, worlds, checkpoint, dump)
         training.run(progress)
         best = training.evaluate_best()
         closed = _closed_loop(training, best)
@@ -117,13 +119,14 @@ class Training:
         seed: int,
         worlds: Backend,
         checkpoint: Path | None = None,
+        dump: Path | None = None,
     ) -> None:
         """Make networks for ``worlds``, which it takes over, or take up the checkpoint."""
         self.reference, self.obj, self.scene, self.plan, self.config = reference, obj, scene, plan, config
         self._checkpoint, self._hull = checkpoint, hull_vertices(obj.vertices)
         self._identity = {"reference": reference.digest, "object": obj.digest, "baseline": plan.origin, "seed": seed, "config": _without_limits(config)}
         self._task = TrackingTask(reference, obj, plan.rows)
-        self._learner = Learner(RLEnv(self._env(worlds, seed), config.phase, config.ppo.reward_scale), config, seed)
+        self._learner = Learner(RLEnv(self._env(worlds, seed, dump), config.phase, config.ppo.reward_scale), config, seed)
         self._evaluation = self.evaluation(MEMBERS)
         self.control_steps, self.cpu_seconds, self.stopped = 0, 0.0, "budget"
         self.curve: list[dict[str, float]] = []
@@ -177,11 +180,11 @@ class Training:
         self._evaluation.close()
         self._learner.env.env.backend.close()
 
-    def _env(self, backend: Backend, seed: int = 0) -> TrackingEnv:
+    def _env(self, backend: Backend, seed: int = 0, dump: Path | None = None) -> TrackingEnv:
         task = dataclasses.replace(self.config.task, action=dataclasses.replace(self.config.task.action, baseline_lead=self.plan.lead))
         if isinstance(backend, Recorder):
             task = dataclasses.replace(task, start="first", start_offset=0.0, start_turn=0.0, termination=TerminationConfig())
-        return TrackingEnv(self._task, self.scene.hand, backend, task, self.plan.starts, seed=seed)
+        return TrackingEnv(self._task, self.scene.hand, backend, task, self.plan.starts, seed=seed, dump=dump)
 
     def _actor(self) -> dict[str, Tensor]:
         return {k: v.clone() for k, v in self._learner.actor.state_dict().items()}

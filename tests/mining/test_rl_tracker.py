@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from dextrack.demonstrations import store
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
-from dextrack.mining import rl_checkpoint
+from dextrack.mining import rl_checkpoint, rl_tracker
 from dextrack.mining.mine import demonstrate
 from dextrack.mining.rl_baseline import rl_baseline, stretched
 from dextrack.mining.rl_config import TASK, CurriculumConfig, PPOConfig, RLConfig
@@ -152,6 +153,22 @@ def test_training_stops_at_its_plateau(reference: Reference) -> None:
         config = dataclasses.replace(TINY, budget=24 * 50, patience=2, improvement=100.0, curriculum=curriculum)
         p = track_by_rl(reference, synthetic.box(), None, config, 3).provenance
         assert p["stopped"] == "plateau" and 24 * first <= p["control_steps"] < 24 * (first + 15)
+
+
+def test_a_world_that_diverges_in_training_is_written_down(reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, training, left = rl_tracker._make_worlds, [True], [np.array([2])]
+
+    def made(*arguments: Any) -> Any:
+        worlds = make(*arguments)
+        if training:  # those of the evaluation are made after them
+            training.clear()
+            monkeypatch.setattr(worlds, "bad_worlds", lambda: left.pop() if left else np.array([], dtype=np.intp))
+        return worlds
+
+    monkeypatch.setattr(rl_tracker, "_make_worlds", made)
+    track_by_rl(reference, synthetic.box(), None, TINY, 3, dump=tmp_path)
+    with np.load(tmp_path / "bad_world_0.npz", allow_pickle=False) as written:
+        assert json.loads(written["header"].tobytes())["world"] == 2 and written["action"].shape == (22,)
 
 
 def test_states_of_a_world_that_diverged_stay_at_the_last_finite_one() -> None:

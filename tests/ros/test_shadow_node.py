@@ -103,11 +103,11 @@ def test_a_lost_backend_is_reported_until_it_is_found_whatever_targets_come_late
     for state in (State.HOLD, State.IDLE):
         node._hear_status(String(data=Status(state).encode()))
         hear(target)
-        assert list(node._errors) == ["shadow simulator"], "before anybody has looked for it"
+        assert list(node._errors) == ["simulating"], "before anybody has looked for it"
         node._look_for_backend()
         node._search.exception()
         node._look_for_backend()
-        assert list(node._errors) == ["shadow simulator"] and "its process ended" in node._errors["shadow simulator"]
+        assert list(node._errors) == ["simulating"] and "its process ended" in node._errors["simulating"]
     monkeypatch.setattr(worlds, "step", step)
     monkeypatch.setattr(worlds, "reset", reset)
     node._look_for_backend()

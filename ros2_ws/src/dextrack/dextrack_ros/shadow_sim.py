@@ -21,7 +21,7 @@ from dextrack_ros.node import CellNode, run
 
 _SEARCH_S = 0.5
 """Seconds between two looks for a backend that was lost."""
-_SIMULATOR = "shadow simulator"
+_SIMULATOR = "simulating"
 _HEARING = "hearing target"
 
 
