@@ -61,17 +61,16 @@ class ShadowSimulator:
 
         Raises:
             InputError: no such backend, or no address of a remote one.
-            DriverError, RefusedError: a remote backend does not answer, or does not simulate this hand; or one in this process takes longer than a period.
+            DriverError, RefusedError: a remote backend does not answer, or does not simulate this hand.
         """
         engine = engine or Engine()
         base = np.asarray(base_quaternion_w, dtype=np.float64)
+        self._hand, self._backend = hand, engine.backend
         self._worlds = make_backend(engine.backend, hand, base, None, physics=Physics(period=period), n_worlds=1, table=False, **engine.options())
         self.joint_names = hand.joint_names
         self.period = period
         self._lower, self._upper = hand.limits()
         self._ready = False
-        if engine.backend != "remote":  # whose server warms it, and whose steps have a deadline
-            self._require_fast(hand, engine.backend)
         self.lost = ""
         """Why the backend is lost; empty: it is not. ``reset`` may find it again."""
 
@@ -130,18 +129,22 @@ class ShadowSimulator:
         """Free what the backend holds."""
         self._worlds.close()
 
-    def _require_fast(self, hand: HandSpec, backend: str) -> None:
-        """Let the worlds do once what costs them time the first time, and refuse a loop that they would make late."""
-        warm(self._worlds, hand, with_object=False)
-        target, taken = np.concatenate([[0.0, 0.0, 1.0, 0.0, 0.0, 0.0], hand.rest])[None], []
+    def require_fast(self) -> None:
+        """Let the worlds do once what costs them time the first time; it has to be reset afterwards.
+
+        Raises:
+            RefusedError: a step takes longer than a period, and a loop with it would be late.
+        """
+        self._ready = False
+        warm(self._worlds, self._hand, with_object=False)
+        target, taken = np.concatenate([[0.0, 0.0, 1.0, 0.0, 0.0, 0.0], self._hand.rest])[None], []
         for _ in range(TIMED):
             began = time.perf_counter()
             self._worlds.step(target)
             self._worlds.state()
             taken.append(time.perf_counter() - began)
         if (median := float(np.median(taken))) > self.period:
-            self.close()
-            what = f"shadow simulator: a step of backend {backend} takes {1e3 * median:.0f} ms here, and the loop has {1e3 * self.period:.1f} ms."
+            what = f"shadow simulator: a step of backend {self._backend} takes {1e3 * median:.0f} ms here, and the loop has {1e3 * self.period:.1f} ms."
             raise RefusedError(what, remedy="choose backend mujoco, or serve this one on a faster machine with `dextrack sim serve`.")
 
     def _checked(self, value: ArrayLike, what: str) -> Floats:

@@ -9,9 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from dextrack.demonstrations import store
 from dextrack.demonstrations.export import export
-from dextrack.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Export:
 def main(args: list[str]) -> int:
     """Run ``dextrack export``; see ``--help``."""
     o = tyro.cli(Export, args=args, prog="dextrack export")
-    entries = export(o.store, o.format, o.out, _of_hand(o) if o.hand else o.names, o.passed_only, o.force)["demonstrations"]
+    entries = export(o.store, o.format, o.out, o.names, o.passed_only, o.force, o.hand)["demonstrations"]
     console = Console(highlight=False)
     passed = sum(entry["passed"] for entry in entries.values())
     console.print(f"[bold]{o.out}[/bold]: {len(entries)} demonstrations ({passed} with a verdict that passed), format {o.format}")
@@ -47,16 +45,3 @@ def main(args: list[str]) -> int:
     for licence in sorted({entry["licence"] for entry in entries.values() if entry.get("licence")}):
         console.print(f"made from recordings under these terms: {licence}")
     return 0
-
-
-def _of_hand(options: Export) -> tuple[str, ...]:
-    """Full names of the demonstrations of one hand, of those that were named or of all.
-
-    Raises:
-        InputError: there is none.
-    """
-    wanted = {name.partition("@")[0] for name in options.names}
-    found = tuple(n for n in store.names(options.store) if n.endswith("@" + options.hand) and (not wanted or n.partition("@")[0] in wanted))
-    if not found:
-        raise InputError(f"{options.store}: it has none of these demonstrations for hand {options.hand}.", remedy="choose another hand, or leave --hand out.")
-    return found

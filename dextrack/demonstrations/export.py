@@ -46,7 +46,7 @@ class Format(Protocol):
         """
 
 
-def export(path: Path, to: str, out: Path, names: Sequence[str] = (), passed_only: bool = False, force: bool = False) -> dict[str, Any]:
+def export(path: Path, to: str, out: Path, names: Sequence[str] = (), passed_only: bool = False, force: bool = False, hand: str = "") -> dict[str, Any]:
     """Export demonstrations of the store at ``path`` as the folder ``out``.
 
     Args:
@@ -56,6 +56,7 @@ def export(path: Path, to: str, out: Path, names: Sequence[str] = (), passed_onl
         names: which demonstrations, as ``<reference>@<hand>`` or ``<reference>``; none: all.
         passed_only: leave out those whose verdict has not passed.
         force: replace ``out``, where it is an earlier export.
+        hand: only those of this hand; empty: of every hand.
 
     Returns:
         What ``export.json`` says.
@@ -66,7 +67,7 @@ def export(path: Path, to: str, out: Path, names: Sequence[str] = (), passed_onl
     """
     if to not in FORMATS:
         raise InputError(f"format {to!r} is not known.", remedy=f"choose one of: {', '.join(FORMATS)}.")
-    chosen = _choose(Path(path), names, passed_only)
+    chosen = _choose(Path(path), names, passed_only, hand)
     module: Format = importlib.import_module(FORMATS[to])
     manifest: dict[str, Any] = {"kind": KIND, "format": to, "dextrack": __version__, "store": Path(path).name, "demonstrations": {}}
     seen: dict[str, dict[str, Any]] = {}
@@ -96,7 +97,7 @@ def digest(demonstration: Demonstration) -> str:
     )
 
 
-def _choose(path: Path, names: Sequence[str], passed_only: bool) -> list[str]:
+def _choose(path: Path, names: Sequence[str], passed_only: bool, hand: str) -> list[str]:
     """Full names of the demonstrations to export, sorted."""
     known = store.names(path)
     if not known:
@@ -107,6 +108,9 @@ def _choose(path: Path, names: Sequence[str], passed_only: bool) -> list[str]:
         if not fitting:
             raise InputError(f"{path}: it holds no demonstration {name!r}.", remedy=f"choose from: {', '.join(known)}.")
         chosen |= set(fitting)
+    chosen = {name for name in chosen if hand in ("", name.rpartition("@")[2])}
+    if not chosen:
+        raise InputError(f"{path}: it has none of these demonstrations for hand {hand}.", remedy="choose another hand, or none.")
     left = [name for name in sorted(chosen) if not passed_only or store.load(path, name).verdict.get("passed") is True]
     if not left:
         raise InputError(f"{path}: of {len(chosen)} demonstrations none has a verdict that passed.", remedy="mine again, or leave out --passed-only.")

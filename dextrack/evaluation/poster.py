@@ -32,6 +32,7 @@ COLOURS = {
     failure.PENETRATING: "#a3247a",
     failure.FRAGILE: "#00664c",
     failure_table.NOT_MINED: "#1f2328",
+    failure_table.UNEXPLAINED: "#6e4c00",
 }
 """Of the causes; white text is legible on each."""
 COLUMNS = 5

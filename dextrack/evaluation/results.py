@@ -101,8 +101,7 @@ def collect(path: Path, tell: Callable[[int, int, str], None] | None = None, han
             try:
                 out.append(of_demonstration(task, demonstration, find_object(demonstration.reference, near=path), row))
             except DexTrackError as error:  # of one task: the others can be explained
-                cost = {} if row is None else _ledger_cost(row)
-                out.append(Result(task, ledger.MINED, str(error), demonstration.metrics, demonstration.verdict, cost))
+                out.append(Result(task, ledger.MINED, str(error), demonstration.metrics, demonstration.verdict, _cost(demonstration, row)))
         elif row is not None:
             out.append(Result(task, row.state, row.why, failure=refusal(row), cost=_ledger_cost(row)))
     return out
@@ -110,20 +109,24 @@ def collect(path: Path, tell: Callable[[int, int, str], None] | None = None, han
 
 def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, row: ledger.Row | None = None, foretell: bool = True) -> Result:
     """The result of a stored demonstration; ``row`` is the ledger's, ``foretell`` whether its prediction is made too."""
-    p = demonstration.provenance
-    cost: dict[str, float] = {k: float(p[k]) for k in ("seconds", "control_steps", "physics_seconds") if k in p}
-    # Wall time of the very attempt whose physics was timed.
-    cost["attempt_seconds"] = cost.get("seconds", 0.0)
-    cost |= {} if row is None else _ledger_cost(row)
     return Result(
         task=task,
         state=ledger.MINED,
         metrics=demonstration.metrics,
         verdict=demonstration.verdict,
-        cost=cost,
+        cost=_cost(demonstration, row),
         failure=explain(demonstration, obj),
         prediction=_predicted(demonstration, obj) if foretell else None,
     )
+
+
+def _cost(demonstration: Demonstration, row: ledger.Row | None) -> dict[str, float]:
+    """What the demonstration says that it cost, and what the ledger knows better."""
+    p = demonstration.provenance
+    cost: dict[str, float] = {k: float(p[k]) for k in ("seconds", "control_steps", "physics_seconds") if k in p}
+    # Wall time of the very attempt whose physics was timed.
+    cost["attempt_seconds"] = cost.get("seconds", 0.0)
+    return cost | ({} if row is None else _ledger_cost(row))
 
 
 def _ledger_cost(row: ledger.Row) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 Numbers that cost a second to measure go into two logistic regressions: one for "lifted and within 20 degrees", one for the whole verdict. Every number is
 centred and scaled, so that a weight says how much one unusual amount of it moves the log-odds. The weights are those that
-`python tests/bench/mining.py --fit`, with an L2 penalty, gave after the published campaign on the 62 tasks of the LEAP hand that are in the training part of
-MyoDM's split; the bench scores them on the held-out parts. The same weights serve every hand.
+`python tests/bench/mining.py --fit`, with an L2 penalty and signs as they must be, gave after the published campaign on the 62 tasks of the LEAP hand that
+are in the training part of MyoDM's split; the bench scores them on the held-out parts. The same weights serve every hand.
 
 What is measured:
 

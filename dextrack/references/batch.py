@@ -32,7 +32,7 @@ class Job:
 
     hand: HandSpec
     out: Path
-    """Folder; a reference's file is named after its recording."""
+    """Folder; see ``file_of``."""
     config: RetargetConfig = RetargetConfig()
     seed: int = 0
     mirror: bool = False

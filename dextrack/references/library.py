@@ -72,29 +72,35 @@ def find_object(item: Recording | Reference | str, near: Path | None = None) -> 
     name = item if isinstance(item, str) else item.object_name
     folders = _folders(item if isinstance(item, Recording) else None, near)
     known = _objects_in(folders)
-    if name.endswith(SUFFIX) and name not in known and mirrored_name(name) in known:
-        return mirror_object(ObjectSpec.load(known[mirrored_name(name)]))
-    if name not in known:
+    mirrored = name.endswith(SUFFIX) and name not in known and mirrored_name(name) in known
+    if not mirrored and name not in known:
         raise InputError(
             f"object {name!r} is not known.",
             remedy=_suggest(name, known, "make it with `dextrack data object MESH`, or put its file into the folder `objects` beside that of the recording"),
         )
-    found = ObjectSpec.load(known[name])
+    file = mirrored_name(name) if mirrored else name
     wanted = item.provenance.get("object") if isinstance(item, Reference) else None
+    found = _object(known[file], mirrored)
     if wanted in (None, found.digest):
         return found
-    same = _with_digest(wanted, [folder / f"{name}.npz" for folder in folders])
+    same = _with_digest(wanted, [folder / f"{file}.npz" for folder in folders], mirrored)
     if same is None:
-        what = f"object {name!r}: {known[name]} is not the one that the reference was retargeted with: its shape, mass or friction is another."
+        what = f"object {name!r}: {known[file]} is not the one that the reference was retargeted with: its shape, mass or friction is another."
         raise InputError(what, remedy="retarget and mine again, or put the file of that time into a folder `objects` beside the reference or the store.")
     return same
 
 
-def _with_digest(digest: str, paths: Iterable[Path]) -> ObjectSpec | None:
-    """The object with this digest; None where no file of ``paths`` holds it."""
+def _object(path: Path, mirrored: bool) -> ObjectSpec:
+    """The object in a file, or its mirror image."""
+    found = ObjectSpec.load(path)
+    return mirror_object(found) if mirrored else found
+
+
+def _with_digest(digest: str, paths: Iterable[Path], mirrored: bool) -> ObjectSpec | None:
+    """The object with this digest, or whose mirror image has it; None where no file of ``paths`` holds it."""
     for path in paths:
         try:
-            found = ObjectSpec.load(path)
+            found = _object(path, mirrored)
         except InputError:
             continue  # not there, or not readable: it is not the one
         if found.digest == digest:

@@ -127,11 +127,16 @@ def _header_digest(header: dict[str, Any]) -> str:
 
 
 def file_of(folder: Path, name: str, hand_name: str) -> Path:
-    """The file in ``folder`` for the reference ``name`` of a hand: ``<name>.npz``, or ``<name>@<hand>.npz`` where that is another hand's."""
-    path = folder / f"{name}.npz"
-    if path.is_file():
+    """The file in ``folder`` for the reference ``name`` of a hand.
+
+    It is the one that is there, else ``<name>.npz``, or ``<name>@<hand>.npz`` beside another hand's.
+    """
+    plain, own = folder / f"{name}.npz", folder / f"{name}@{hand_name}.npz"
+    hands: dict[Path, str] = {}
+    for path in (plain, own):
         # A file that cannot be read is nobody's: it is made again.
         with contextlib.suppress(InputError):
-            if Reference.load(path).hand_name != hand_name:
-                return folder / f"{name}@{hand_name}.npz"
-    return path
+            if path.is_file():
+                hands[path] = Reference.load(path).hand_name
+    there = [path for path, hand in hands.items() if hand == hand_name]
+    return there[0] if there else own if plain in hands else plain

@@ -61,7 +61,10 @@ def of_run(*modules: ModuleType) -> dict[str, Any]:
 
 def merged(path: Path, rows: Sequence[dict[str, Any]], key: Sequence[str]) -> list[dict[str, Any]]:
     """``rows``, after those of the ``results`` in the file at ``path`` that are of another ``key``; one that did not run replaces none that did."""
-    before = json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else []
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"results": []}
+    # Rows of files that were written before rows had a run of their own are of the file's.
+    of_file = {k: content[k] for k in ("command", "machine", "date", "load_1min", "versions") if k in content}
+    before = [{**of_file, **row} for row in content["results"]]
     did = {tuple(row[k] for k in key) for row in before if "reason" not in row}
     new = [row for row in rows if "reason" not in row or tuple(row[k] for k in key) not in did]
     replaced = {tuple(row[k] for k in key) for row in new}

@@ -127,6 +127,9 @@ def of_store(path: Path | None, hand: str) -> dict[str, Result]:
     if path is None:
         return {}
     say = print if sys.stdout.isatty() else (lambda *a, **k: None)
+    # A store may have nothing of this hand.
+    if not any(name.endswith("@" + hand) for name in store.names(path)):
+        return {}
     return {r.task: r for r in collect(path, lambda i, n, name: say(f"{i}/{n} {name}", flush=True), hand)}
 
 
@@ -159,7 +162,7 @@ def main() -> None:
     tasks = sorted({*installed, *sampling})
     replay = {task: replay_of(options.store, task) for task in tasks if task in sampling and sampling[task].state == "mined"}
     results = [sampling.get(task) or missing(*task.split("@")) for task in tasks]
-    brittle = {r.task: brittleness(options.store, r.task) for r in results if r.verdict.get("lifts_and_holds") and r.part("robust") == "failed"}
+    brittle = {r.task: brittleness(options.store, r.task) for r in results if r.verdict.get("lifts_and_holds") and r.part("robust") == "failed" and r.failure}
     write(options, results, {k: v for k, v in replay.items() if v}, learned, brittle)
 
 

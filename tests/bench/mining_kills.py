@@ -80,9 +80,9 @@ def targets(path: Path) -> dict[str, bytes]:
     return {name: store.load(path, name).targets.tobytes() for name in store.names(path)} if path.exists() else {}
 
 
-def reported(path: Path) -> set[str]:
-    """What the ledger says is mined."""
-    return {row.task for row in ledger.read(ledger.path_of(path)).values() if row.state == ledger.MINED}
+def reported(path: Path, *states: str) -> set[str]:
+    """What the ledger says is mined, or in one of ``states``."""
+    return {row.task for row in ledger.read(ledger.path_of(path)).values() if row.state in (states or (ledger.MINED,))}
 
 
 def kill(campaign: Campaign, rng: np.random.Generator) -> str:
@@ -105,7 +105,7 @@ def disturbed(references: list[Path], path: Path, kills: int) -> dict[str, Any]:
     while len(rows) < kills:
         campaign.watch(float(rng.uniform(*BETWEEN_S)))
         if campaign.driver.poll() is not None:
-            if len(reported(path)) == len(references):
+            if len(reported(path, ledger.MINED, ledger.REFUSED)) == len(references):
                 break
             campaign.start()
             continue
@@ -120,7 +120,7 @@ def disturbed(references: list[Path], path: Path, kills: int) -> dict[str, Any]:
     campaign.finish()
     # A task whose workers were killed twice is left to the next run.
     for _ in range(AGAIN):
-        if len(reported(path)) < len(references):
+        if len(reported(path, ledger.MINED, ledger.REFUSED)) < len(references):
             campaign.start()
             campaign.finish()
     return {"kills": rows, "peak_rss_mb": round(campaign.peak_mb)}

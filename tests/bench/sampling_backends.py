@@ -30,8 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import mujoco
 import numpy as np
 import torch
-from backends import machine, merged, of_run
-from command_line import command_line
+from backends import merged, of_run
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -103,14 +102,11 @@ def main() -> None:
         samples = arguments.host_samples if engine.backend == "mujoco" else arguments.samples
         row = measure(engine, dataclasses.replace(config, samples=samples), arguments.stages, arguments.threads)
         print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-        rows.append({**row, "samples": samples, **of_run(mujoco, torch, np)})
+        settings = {k: getattr(arguments, k) for k in ("members", "stages", "iterations", "threads")}
+        rows.append({**row, "samples": samples, **settings, **of_run(mujoco, torch, np)})
     rows = merged(arguments.out, rows, ("backend", "device"))
     content = {
-        "command": command_line(),
-        "date": rows[-1]["date"],
-        "machine": machine(),
         "task": f"box_lift, {Reference.load(TASK).n_steps} control steps, LEAP hand",
-        "settings": {k: getattr(arguments, k) for k in ("members", "stages", "iterations", "threads")},
         "units": {
             "first_search_s": "s, with the making of the engine's worlds and its kernels",
             "engine_share": "share of the second search that the engine took",

@@ -30,8 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import mujoco
 import numpy as np
 import torch
-from backends import Named, machine, merged, of_run
-from command_line import command_line
+from backends import Named, merged, of_run
 from held_cube import cube, held_cube, raw_batch
 from matplotlib.figure import Figure
 
@@ -234,9 +233,6 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows = merged(arguments.out / "throughput.json", rows, ("backend", "worlds", "device"))
     content = {
-        "command": command_line(),
-        "date": rows[-1]["date"],
-        "machine": machine(),
         "scene": "LEAP hand holding a 5 cm cube; steps are control steps of 1/60 s and 2 substeps; implicitfast, elliptic cones, Newton with 40 iterations",
         "units": {
             "memory_per_world": "bytes, of the device; of the process on the CPU",

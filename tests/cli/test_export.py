@@ -43,6 +43,7 @@ def test_one_hand_of_a_store_of_two(path: Path, tmp_path: Path) -> None:
         (["--format", "lerobot", "--out", "{store}"], "there already"),
         (["--format", "lerobot", "--out", "{store}/below"], "cannot be written"),
         (["--format", "lerobot", "--out", "{out}", "--names", "c_lift"], "no demonstration 'c_lift'"),
+        (["--format", "lerobot", "--out", "{out}", "--hand", "leap_right", "--names", "a_lift", "c_lift"], "no demonstration 'c_lift'"),
         (["--format", "lerobot", "--out", "{out}", "--hand", "leap_left"], "none of these demonstrations for hand leap_left"),
     ],
 )

@@ -85,6 +85,7 @@ def test_what_cannot_be_explained_is_told_and_keeps_no_other_from_it(mined: Path
     listed = {e.name: (e.cause, e.finding) for e in failure_table.entries([box, catch, other])}
     assert listed["box_lift"][0] == "not explained" and listed["comet_pass"] == ("not mined", "refused: object 'comet' is not known")
     assert main([str(mined), "--out", str(tmp_path / "out"), "--no-pictures"]) == 0
+    assert set(poster.COLOURS) == set(failure_table.MEANINGS), "a card of every cause can be drawn"
     mined.unlink()
     assert {r.state for r in collect(mined)} == {"mined", "refused", "killed"}
 

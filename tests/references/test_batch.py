@@ -46,6 +46,10 @@ def test_another_hands_reference_is_not_replaced(zoo: Path) -> None:
     out = zoo / "references"
     for hand in ("leap_right", "allegro_right", "allegro_right", "leap_right"):
         assert verb.main(["box_lift", "--iterations", "3", "--hand", hand, "--out", str(out)]) == 0
+    (out / "box_lift.npz").unlink()
+    assert verb.main(["box_lift", "--iterations", "3", "--hand", "allegro_right", "--out", str(out)]) == 0
+    assert [p.name for p in out.glob("*.npz")] == ["box_lift@allegro_right.npz"], "it has its file"
+    assert verb.main(["box_lift", "--iterations", "3", "--out", str(out)]) == 0
     assert {p.name: Reference.load(p).hand_name for p in out.glob("*.npz")} == {"box_lift.npz": "leap_right", "box_lift@allegro_right.npz": "allegro_right"}
 
 

@@ -9,6 +9,7 @@ import trimesh
 from dextrack.errors import InputError
 from dextrack.objects import ObjectSpec
 from dextrack.references.library import find_object, find_recording, objects, own_objects, recordings
+from dextrack.references.mirror import mirror_object
 from dextrack.references.recording import Recording
 from dextrack.references.reference import Reference
 
@@ -73,6 +74,10 @@ def test_a_reference_gets_the_object_that_it_was_made_with(data_folder: Path) ->
     with pytest.raises(InputError, match="not the one that the reference was retargeted with"):
         find_object(reference("mug", "0" * 64))
     assert find_object(reference("mug", None)).mass == 0.14
+    image = mirror_object(ObjectSpec.load(data_folder / "abc" / "objects" / "mug.npz"))
+    assert find_object(reference("mug_mirrored", image.digest)).mass == 0.12
+    with pytest.raises(InputError, match="not the one that the reference was retargeted with"):
+        find_object(reference("mug_mirrored", "0" * 64))
 
 
 def reference(name: str, digest: str | None) -> Reference:

@@ -100,6 +100,10 @@ def test_a_lost_backend_is_reported_until_it_is_found_whatever_targets_come_late
     monkeypatch.setattr(worlds, "step", gone)
     monkeypatch.setattr(worlds, "reset", gone)
     hear(target)
+    monkeypatch.setattr(worlds, "reset", reset)
+    hear(target)
+    assert node._simulator.lost, "a run does not find again what it lost"
+    monkeypatch.setattr(worlds, "reset", gone)
     for state in (State.HOLD, State.IDLE):
         node._hear_status(String(data=Status(state).encode()))
         hear(target)

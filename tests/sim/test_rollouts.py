@@ -149,6 +149,24 @@ def test_warp_rolls_out_what_mujoco_does(scene, warp) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_worlds_that_are_not_asked_for_wait_where_nothing_touches(scene, warp, device: str) -> None:
+    """And those that are asked for go where they went beside the others."""
+    worlds = warp.worlds(WORLDS)
+    begin(worlds)
+    before, targets = worlds.state(), warp.arrays.array(sequences())
+    both, _ = worlds.run(targets)
+    worlds.set_state(before)
+    alone, _ = worlds.run(targets[1:], np.array([1]))
+    torch.testing.assert_close(alone[0], both[1], atol=rounding(device), rtol=0.0)
+    waits = warp.arrays.host(worlds.qpos())[0]
+    assert waits[scene.hand_qpos[2]] == 1.0 and waits[scene.object_qpos] == 1.0
+    worlds.set_state(before)
+    again, _ = worlds.run(targets)
+    torch.testing.assert_close(again, both, atol=rounding(device), rtol=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_horizon_is_looked_at_once_from_the_host(warp, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it is, one read of the counts of contacts, and no tensor is cast, moved or read beside."""
     worlds = warp.worlds(WORLDS)

@@ -48,6 +48,8 @@ class ShadowSimNode(CellNode):
         placed = load_placed(self.value("placed"))
         engine = Engine(*(self.value(name) for name in ("backend", "address", "keys", "deadline_s")))
         self._simulator = ShadowSimulator(hand_of(placed), reference_of(placed).base_quaternion_w, engine=engine)
+        if engine.backend != "remote":  # whose server warms it, and whose steps have a deadline
+            self._simulator.require_fast()
         rate = self.value("resynchronise_hz")
         self._steps_between = round(1.0 / (rate * CONTROL_PERIOD)) if rate else 0
 
@@ -83,7 +85,8 @@ class ShadowSimNode(CellNode):
     def _hear_target(self, message: JointState) -> None:
         self.fetch()
         simulator = self._simulator
-        if self.status().state is not State.RUN or simulator is None or self._measured is None or self._search is not None:
+        # What was lost is looked for while the cell stands; a run does not begin with it.
+        if self.status().state is not State.RUN or simulator is None or simulator.lost or self._measured is None or self._search is not None:
             self._steps = 0
             return
         try:
