@@ -156,6 +156,23 @@ def test_a_step_takes_less_than_a_millisecond() -> None:
     assert np.median(times) < 1e-3, f"median {1e3 * np.median(times):.2f} ms"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_loop_is_the_same_on_mujoco_warp() -> None:
+    """On Warp's CPU device, which is too slow for a cell: the motion is what is compared."""
+    pytest.importorskip("mujoco_warp")
+    reached = []
+    for name in ("mujoco", "mujoco_warp"):
+        shadow = ShadowSimulator(HAND, BASE, engine=Engine(name))
+        shadow.reset(start())
+        steps = [shadow.step(target)[0] for target in wander(24)]
+        shadow.resynchronise(start())
+        reached.append([*steps, shadow.state()[0], shadow.step(wander(2)[1])[0]])
+        shadow.close()
+    np.testing.assert_allclose(reached[1], reached[0], atol=2e-4)
+    assert np.abs(reached[0][23] - start()).max() > 0.05
+
+
 def test_a_backend_that_would_make_the_loop_late_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def sluggish(name: str, *arguments: Any, **options: Any) -> Backend:
         backend = make_backend("mujoco", *arguments, n_threads=1, **options)

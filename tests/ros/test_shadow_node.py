@@ -118,3 +118,25 @@ def test_a_lost_backend_is_reported_until_it_is_found_whatever_targets_come_late
     node._search.exception()
     node._look_for_backend()
     assert not node._errors
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0.0, 0), (20.0, 9)])
+def test_it_goes_back_to_the_measured_hand_as_often_as_it_is_told(
+    rate: float, expected: int, started: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty targets at 60 Hz, of which the first begins the run."""
+    from dextrack_ros import messages, shadow_sim
+
+    placed, _ = handmade.write_trial(tmp_path)
+    node = started(shadow_sim.ShadowSimNode, placed=str(placed), resynchronise_hz=rate)
+    put: list[np.ndarray] = []
+    monkeypatch.setattr(node._simulator, "resynchronise", put.append)
+    for state in (State.READY, State.RUN):
+        node._hear_status(String(data=Status(state).encode()))
+    measured = handmade.make_reference().hand[0]
+    for k in range(30):
+        node._measured = messages.joint_state(time.time_ns(), HAND.joint_names, measured + 0.001 * k)
+        node._hear_target(messages.joint_state(time.time_ns(), HAND.joint_names, measured))
+    assert len(put) == expected
+    for k, theta in enumerate(put):
+        np.testing.assert_allclose(theta, measured + 0.001 * 3 * (k + 1))
