@@ -9,6 +9,7 @@ Room for contacts and constraints is fixed when the backend is made, by ``dextra
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from typing import TYPE_CHECKING, List, Optional
@@ -53,7 +54,7 @@ class MujocoWarpBackend(NumpyCalls):
         self._warmstart, self._time, self._sites = wp.to_torch(data.qacc_warmstart), wp.to_torch(data.time), wp.to_torch(data.site_xpos)
         self._bad: Tensor = wp.to_torch(engine.bad)
         self._peak: Tensor = wp.to_torch(engine.peak)
-        self._counts: List[Tensor] = [wp.to_torch(counts) for counts in (data.nacon, data.ncollision, data.nefc)]
+        self._counts: List[Tensor] = [wp.to_torch(counts) for counts in (data.nacon, data.ncollision, data.nefc, data.overflow)]
         self._hand_qpos, self._hand_dof = self._indices(scene.hand_qpos), self._indices(scene.hand_dof)
         self._tips = self._indices(np.array([scene.model.site(f.finger + "_tip").id for f in scene.hand.fingertips]))
         self._all = torch.arange(self.n_worlds, device=self.device)
@@ -163,6 +164,8 @@ class MujocoWarpBackend(NumpyCalls):
         """Raise SimulationError where contacts or constraints were dropped."""
         self._unchecked = 0
         used = self._peak.tolist()
+        if used[2]:
+            tell_depths()
         if used[0] > self._rooms[0]:
             raise SimulationError(
                 "mujoco_warp: %d contacts, or pairs of geoms near enough to be tested, in %d worlds with room for %d; the others were dropped."
@@ -187,6 +190,13 @@ class MujocoWarpBackend(NumpyCalls):
         finally:
             self._engine.close()
             vars(self).clear()
+
+
+@functools.lru_cache(maxsize=1)
+def tell_depths() -> None:
+    """Say, once in a process, that a contact was left out: the engine found no room to work out how deep two hulls are in each other (its EPA horizon)."""
+    why = "mujoco_warp: the depth of a pair of hulls was given up, and their contact left out for a substep: simpler or fewer convex parts need less room."
+    logging.getLogger("dextrack.sim").warning(why)
 
 
 def warp_device(device: Optional[str] = None) -> str:

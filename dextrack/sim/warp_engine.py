@@ -20,6 +20,7 @@ from dextrack.sim.scene import Scene
 # Warp tells of every kernel that it loads on stdout, where our verbs print what they measured.
 wp.config.log_level = wp.LOG_WARNING
 
+_EPA = wp.constant(int(mjw.OverflowType.EPA_HORIZON))
 _OBJECT_FIELDS = ("geom_friction", "body_mass", "body_inertia", "body_subtreemass", "body_invweight0", "dof_invweight0")
 PER_WORLD = (*_OBJECT_FIELDS, "actuator_gainprm", "actuator_biasprm")
 """Fields of the model that each world has its own copy of, so that the object's friction and mass and the motors' gains can vary; a graph remembers where
@@ -39,6 +40,7 @@ def _watch(
     nefc: wp.array[int],
     nacon: wp.array[int],
     ncollision: wp.array[int],
+    overflow: wp.array[int],
     bad: wp.array[bool],
     peak: wp.array[int],
 ) -> None:
@@ -66,6 +68,7 @@ def _watch(
     if world == 0:
         wp.atomic_max(peak, 0, wp.max(nacon[0], ncollision[0]))
     wp.atomic_max(peak, 1, nefc[world])
+    wp.atomic_max(peak, 2, overflow[world] & _EPA)
 
 
 _watch_kernel = wp.kernel(_watch, enable_backward=False)
@@ -110,8 +113,9 @@ class WarpEngine:
             # All are parked while the kernels are loaded and captured.
             self.bad = wp.ones(n_worlds, dtype=bool)
             """Flags (W,): the world diverged since it was last reset."""
-            self.peak = wp.zeros(2, dtype=int)
-            """Most contacts of all worlds together, and most constraints of one world, in any substep since it was zeroed."""
+            self.peak = wp.zeros(3, dtype=int)
+            """Most contacts of all worlds together, most constraints of one world, and whether a depth of penetration was given up for want of room that the
+            engine does not let us choose (not 0), in any substep since it was zeroed."""
         self.step = self._captured(self._step)
         """Advance all worlds by one control period towards ``data.ctrl``."""
         self.settle = self._captured(self._settle)
@@ -139,7 +143,7 @@ class WarpEngine:
     def _watch(self) -> None:
         d = self.data
         state = [d.qpos, d.qvel, d.ctrl, d.qacc_warmstart]
-        wp.launch(_watch_kernel, self.n_worlds, [*state, *self._parked, d.nefc, d.nacon, d.ncollision, self.bad, self.peak])
+        wp.launch(_watch_kernel, self.n_worlds, [*state, *self._parked, d.nefc, d.nacon, d.ncollision, d.overflow, self.bad, self.peak])
 
     def _captured(self, launches: Callable[[], None]) -> Callable[[], None]:
         """``launches`` as a CUDA graph on torch's current stream, so that it takes its turn among torch's kernels; on the CPU, as they are."""

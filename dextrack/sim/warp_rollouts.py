@@ -19,7 +19,7 @@ from torch import Tensor
 from dextrack.errors import SimulationError
 from dextrack.sim.arrays import DeviceArrays
 from dextrack.sim.backend import Floats, Ints
-from dextrack.sim.mujoco_warp_backend import MujocoWarpBackend, warp_device
+from dextrack.sim.mujoco_warp_backend import MujocoWarpBackend, tell_depths, warp_device
 from dextrack.sim.scene import Scene
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ class WarpWorlds:
             if idle is not None:
                 self._bad |= idle
             reached = self._run(targets)
-            contacts, constraints = self._peak.tolist()
+            contacts, constraints, depths = self._peak.tolist()
+            if depths:
+                tell_depths()
             if contacts <= self.room.contacts * self.n_worlds and constraints <= self.room.constraints:
                 return reached
             self._grow(contacts, constraints)

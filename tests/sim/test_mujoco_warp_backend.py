@@ -317,3 +317,27 @@ def test_the_measured_room_holds_a_hand_that_closes_on_the_object_over_the_table
         backend.step(curled)
     assert len(backend.bad_worlds()) == 0
     backend.close()
+
+
+@engine
+@slow
+@compiles
+def test_a_depth_that_was_given_up_is_told_once(installed, device, caplog):
+    """The engine's flag of a world, set by hand: no pair of our hulls is known to need more room than it has."""
+    import mujoco_warp as mjw
+    import warp as wp
+
+    from dextrack.sim import mujoco_warp_backend
+
+    mujoco_warp_backend.tell_depths.cache_clear()
+    backend = make_mujoco_warp(HAND, UPRIGHT, synthetic.box(), n_worlds=WORLDS, device=device, **ROOM)
+    begin = (open_hand(), np.tile([0.5, 0.5, HALF_HEIGHT], (WORLDS, 1)), np.tile(UPRIGHT, (WORLDS, 1)))
+    told = []
+    for flag in (mjw.OverflowType.ITERATIONS, mjw.OverflowType.EPA_HORIZON, mjw.OverflowType.EPA_HORIZON):
+        backend.reset(*begin)
+        wp.to_torch(backend._engine.data.overflow)[1] = int(flag)
+        backend.step(open_hand())
+        backend.state()
+        told.append(sum("depth of a pair of hulls was given up" in message for message in caplog.messages))
+    assert told == [0, 1, 1]
+    backend.close()
