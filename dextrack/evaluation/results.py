@@ -123,7 +123,7 @@ def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, r
 def _cost(demonstration: Demonstration, row: ledger.Row | None) -> dict[str, float]:
     """What the demonstration says that it cost, and what the ledger knows better."""
     p = demonstration.provenance
-    cost: dict[str, float] = {k: float(p[k]) for k in ("seconds", "control_steps", "physics_seconds") if k in p}
+    cost: dict[str, float] = {k: float(p[k]) for k in ("seconds", "cpu_seconds", "control_steps", "physics_seconds") if k in p}
     # Wall time of the very attempt whose physics was timed.
     cost["attempt_seconds"] = cost.get("seconds", 0.0)
     return cost | ({} if row is None else _ledger_cost(row))

@@ -3,7 +3,7 @@
     dextrack retarget --all
     python tests/bench/mining_kills.py references [--kills 20] [--work runs/mining_kills]
 
-`dextrack mine` with two workers and a small budget, as its own process. After each kill (SIGKILL) every demonstration in the store is read, what the ledger
+`dextrack mine` with two workers and little to try, as its own process. After each kill (SIGKILL) every demonstration in the store is read, what the ledger
 reports as mined has to be in it, and nothing that was there may be gone or changed. A killed driver is started again. What is mined in the end is compared, bit
 by bit, with the same tasks mined once without kills. Memory is the resident one of driver and workers together, looked at four times a second.
 
@@ -32,11 +32,12 @@ from dextrack import __version__
 from dextrack.demonstrations import store
 from dextrack.files import write_json
 from dextrack.mining import ledger
+from dextrack.references.reference import Reference
 
 RESULT = Path(__file__).parent / "results" / "mining_kills.json"
-SMALL = ("--budget", "20000", "--grasps", "1", "--tuning.budget", "40000", "--hardening.budget", "40000")
-"""A task then takes seconds to a minute, and is often in the middle of something."""
-BETWEEN_S = (1.0, 15.0)
+SMALL = ("--grasps", "1", "--audition.grasps", "3", "--tuning.budget", "0", "--hardening.budget", "0", "--sampling.samples", "4", "--sampling.iterations", "1")
+"""A task then takes seconds: what takes longer than a worker lives would never be done."""
+BETWEEN_S = (1.0, 12.0)
 AGAIN = 3
 DRIVERS = 0.3
 """Share of kills that the driver gets."""
@@ -131,13 +132,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("references", type=Path)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--tasks", type=int, default=14, help="references at most, evenly chosen")
+    parser.add_argument("--tasks", type=int, default=24, help="references at most, the shortest")
     parser.add_argument("--work", type=Path, default=Path("runs/mining_kills"))
     options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
-    found = sorted(options.references.glob("*.npz"))
-    references = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, min(options.tasks, len(found))).astype(int))]
+    references = sorted(options.references.glob("*.npz"), key=lambda path: (Reference.load(path).n_steps, path.name))[: options.tasks]
     result = disturbed(references, options.work / "disturbed.h5", options.kills)
     quiet = Campaign(references, options.work / "quiet.h5")
     quiet.finish()
