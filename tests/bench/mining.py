@@ -7,7 +7,7 @@ Mining itself takes hours; this reads what it stored. `Replay` is the retargeted
 has nothing of, whether refused, unusable or lost, are failures among the n. ``--fit`` fits the weights of dextrack/mining/prediction.py on the training part
 of the split (dextrack/references/splits.py) and prints them; the predictions that are scored are always those of the committed weights.
 
-What limits the robustness: demonstrations that lift and hold, and fail only when perturbed, are replayed again with the verdict's perturbations one at a
+What limits the robustness: demonstrations that lift and hold, and are not robust, are replayed again with the verdict's perturbations one at a
 time, and with an object that lies a fiftieth of them, about 0.1 mm, elsewhere.
 
 Writes tests/bench/results/mining_<hand without side>.json, .md and .png.
