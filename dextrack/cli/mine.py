@@ -23,7 +23,7 @@ from dextrack.hands import load_hand
 from dextrack.hands.motors import FingerMotors, load_motors, require_same_model
 from dextrack.mining import campaign, ledger, tasks
 from dextrack.mining.engine import Engine
-from dextrack.mining.mine import MineConfig, mine
+from dextrack.mining.mine import MineConfig
 from dextrack.mining.prediction import predict
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object
@@ -175,7 +175,8 @@ def run(options: Mine, console: Console) -> tuple[Demonstration, bool]:
             name = f"mine {reference.name}" + (f", attempt {attempt}" if attempt else "")
             bar.update(task, description=name, completed=done, error=off(error))
 
-        demonstration = campaign.marked(mine(reference, obj, options.settings, options.seed, tell, engine, motors), inputs)
+        out = None if options.force else options.out
+        demonstration = campaign.made(reference, obj, out, options.settings, options.seed, tell, engine, motors)
     store.save(options.out, demonstration, replace=True)
     p = demonstration.provenance
     console.print(f"mined {reference.name} in {p['seconds']:.0f} s and {p['control_steps'] / 1e3:.0f} thousand control steps")

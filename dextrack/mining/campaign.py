@@ -25,6 +25,7 @@ from dextrack.mining import workers
 from dextrack.mining.engine import MUJOCO, Engine
 from dextrack.mining.ledger import Ledger, Row
 from dextrack.mining.tasks import Task, made_from
+from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object, find_recording
 from dextrack.references.mirror import mirror_recording
 from dextrack.references.reference import Reference
@@ -55,6 +56,10 @@ class Campaign:
     def inputs(self, digest: str) -> str:
         """``inputs`` of the task with ``digest``."""
         return inputs(digest, self.config, self.seed, self.engine, self.motors)
+
+    def settings(self) -> tuple[MineConfig, int, Engine, FingerMotors | None]:
+        """Of every task."""
+        return self.config, self.seed, self.engine, self.motors
 
 
 class Watcher(Protocol):
@@ -130,11 +135,11 @@ def _retarget(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher
 
 
 def _mine(campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], watcher: Watcher) -> None:
-    jobs = [workers.Job(t.key, _mine_job, (t.path, t.digest, campaign.config, campaign.seed, campaign.engine, campaign.motors)) for t in tasks]
+    jobs = [workers.Job(t.key, _mine_job, (t.path, t.digest, campaign.store, campaign.force, *campaign.settings())) for t in tasks]
     for task, ended in _run(campaign, ledger, tasks, jobs, watcher):
         demonstration: Demonstration = ended.result
         store.save(campaign.store, demonstration, replace=True)
-        ledger.append(_mined(campaign, task, demonstration, ended))
+        ledger.append(_mined(campaign, task, demonstration, ended, ledger.rows.get(task.key)))
         watcher.row(ledger.rows[task.key])
 
 
@@ -172,25 +177,62 @@ def _retarget_job(recording: str, mirrored: bool, hand: str, threads: int, tell:
     return retarget(loaded, find_object(loaded), load_hand(hand), RetargetConfig(), 0, lambda done: tell(0, done, 0.0))
 
 
-def _mine_job(path: Path, digest: str, config: MineConfig, seed: int, engine: Engine, motors: FingerMotors | None, tell: workers.Tell) -> Demonstration:
+def _mine_job(
+    path: Path, digest: str, out: Path, force: bool, config: MineConfig, seed: int, engine: Engine, motors: FingerMotors | None, tell: workers.Tell
+) -> Demonstration:
     """In a worker: mine the reference at ``path``."""
-    from dextrack.mining.mine import mine
-
     reference = Reference.load(path)
     if made_from(reference) != digest:
         raise InputError(f"{path}: it was changed while the campaign ran.", remedy="run the same command again.")
-    found = mine(reference, find_object(reference, near=path), config, seed, tell, engine, motors)
-    demonstration = marked(found, inputs(digest, config, seed, engine, motors))
+    demonstration = made(reference, find_object(reference, near=path), None if force else out, config, seed, tell, engine, motors)
     store.require_storable(demonstration)
     return demonstration
+
+
+def made(
+    reference: Reference,
+    obj: ObjectSpec,
+    out: Path | None,
+    config: MineConfig,
+    seed: int,
+    tell: workers.Tell,
+    engine: Engine = MUJOCO,
+    motors: FingerMotors | None = None,
+) -> Demonstration:
+    """The demonstration of ``reference``, marked with its inputs: mined, or only polished where the store at ``out`` has it mined from the same inputs without.
+
+    Args:
+        reference: what to track.
+        obj: its object.
+        out: a store, which need not be there; None: whatever is there, it is mined.
+        config: settings of mining.
+        seed: of the first attempt.
+        tell: called as work goes on.
+        engine: what rolls out.
+        motors: measured ones, instead of the hand's own.
+    """
+    from dextrack.mining.mine import mine, polish
+
+    settings = (seed, engine, motors)
+    bare = inputs(made_from(reference), dataclasses.replace(config, polishing=dataclasses.replace(config.polishing, rounds=0)), *settings)
+    begun = None if out is None else stored(out, f"{reference.name}@{reference.hand_name}", bare)
+    if begun is None:
+        found = mine(reference, obj, config, seed, tell, engine, motors)
+    else:
+        found = polish(begun, obj, config, tell, engine, motors)
+        found = dataclasses.replace(found, provenance={**found.provenance, "went_on_from": bare})
+    return marked(found, inputs(made_from(reference), config, *settings))
 
 
 def inputs(digest: str, config: MineConfig, seed: int, engine: Engine = MUJOCO, motors: FingerMotors | None = None) -> str:
     """One digest of everything that a demonstration is made from.
 
-    Threads and devices do not matter; that of MuJoCo and of a hand's own motors is as it was before there was a choice.
+    Threads and devices do not matter; that of MuJoCo, of a hand's own motors and of no polishing is as it was before there was a choice.
     """
-    made_from: list[Any] = [digest, dataclasses.asdict(dataclasses.replace(config, threads=1)), seed]
+    values = dataclasses.asdict(dataclasses.replace(config, threads=1))
+    if not config.polishing.rounds:
+        del values["polishing"]
+    made_from: list[Any] = [digest, values, seed]
     if engine.backend != MUJOCO.backend:
         made_from.append(engine.backend)
     if motors is not None:
@@ -213,7 +255,7 @@ def _known(campaign: Campaign, ledger: Ledger, task: Task) -> bool:
         return stored(campaign.store, task.key, wanted) is not None
     found = stored(campaign.store, task.key, wanted)
     if found is not None:
-        ledger.append(_mined(campaign, task, found, None))
+        ledger.append(_mined(campaign, task, found, None, None))
     return found is not None
 
 
@@ -241,9 +283,14 @@ def _row(campaign: Campaign, task: Task, state: str, why: str = "", ended: worke
     return Row(task.key, state, digest, why, steps=task.steps, seed=campaign.seed, ended=now, **more)
 
 
-def _mined(campaign: Campaign, task: Task, demonstration: Demonstration, ended: workers.Ended | None) -> Row:
+def _mined(campaign: Campaign, task: Task, demonstration: Demonstration, ended: workers.Ended | None, before: Row | None) -> Row:
+    """The row of a demonstration; one that was only polished has cost what its row ``before`` says as well."""
     p = demonstration.provenance
     more: dict[str, Any] = {"verdict": demonstration.verdict, "metrics": demonstration.metrics, "control_steps": int(p.get("control_steps", 0))}
     if ended is None:
         more["seconds"] = float(p.get("seconds", 0.0))
-    return _row(campaign, task, ledgers.MINED, ended=ended, **more)
+    row = _row(campaign, task, ledgers.MINED, ended=ended, **more)
+    if before is None or ended is None or before.inputs != p.get("went_on_from"):
+        return row
+    together = {field: getattr(row, field) + getattr(before, field) for field in ("seconds", "cpu_seconds")}
+    return dataclasses.replace(row, **together, peak_rss_mb=max(row.peak_rss_mb, before.peak_rss_mb))

@@ -57,6 +57,7 @@ class Hardening:
         tuning: TuningConfig,
         seed: int,
         rollouts: Rollouts,
+        hold: float = 0.0,
     ) -> None:
         """Nothing is simulated yet.
 
@@ -70,11 +71,12 @@ class Hardening:
             tuning: worlds, trials and scales.
             seed: of the generations.
             rollouts: the engine.
+            hold: what it adds to the score that the object is lifted and held; see ``GraspTuner``.
         """
         self._config, self._scene, self._look = config, scene, tuning.look
         whole = dataclasses.replace(tuning, spread=config.spread, squeeze_first=0.0, least=len(targets))
         start = dataclasses.replace(tried, baseline=dataclasses.replace(tried.baseline, targets=targets), squeeze=0.0)
-        self._tuner = GraspTuner(start, scene, hull_o, distance, whole, seed, rollouts)
+        self._tuner = GraspTuner(start, scene, hull_o, distance, whole, seed, rollouts, hold)
 
     @property
     def steps(self) -> int:

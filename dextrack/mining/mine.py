@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dextrack import __version__
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, SimulationError
 from dextrack.hands.motors import FingerMotors
 from dextrack.hands.spec import load_hand
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
+from dextrack.mining.demonstrating import demonstrate
 from dextrack.mining.engine import MUJOCO, Engine
-from dextrack.mining.ensemble import Member
 from dextrack.mining.hardening import Hardening, HardeningConfig
-from dextrack.mining.replays import EVALUATION_SEED, SELECTION_SEED, Spent, replay, selection, survivals
+from dextrack.mining.polishing import Polishing, PolishingConfig
+from dextrack.mining.replays import SELECTION_SEED, Spent, selection
 from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.mining.tuning import Tuning, TuningConfig
 from dextrack.objects.distance import signed_distance
@@ -28,9 +28,8 @@ from dextrack.objects.spec import ObjectSpec
 from dextrack.references.reference import Reference
 from dextrack.settings import require
 from dextrack.sim.physics import Physics
-from dextrack.sim.scene import Scene, build_scene
-from dextrack.tracking.metrics import measure
-from dextrack.tracking.verdict import hull_vertices, judge
+from dextrack.sim.scene import build_scene
+from dextrack.tracking.verdict import hull_vertices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +46,8 @@ class MineConfig:
     """How grasps are tuned where none passes its audition."""
     hardening: HardeningConfig = HardeningConfig()
     """How targets that do the task in the nominal world are hardened."""
+    polishing: PolishingConfig = PolishingConfig()
+    """How the best targets are polished where they lift and hold, and not in enough worlds."""
     grasps: int = 2
     """Grasps searched with where none passed its audition or was tuned until it did, those that carried the object farthest first; the best result is kept."""
     surviving: float = 0.9
@@ -105,9 +106,44 @@ def mine(
             if work.finished:
                 break
             work.search(tried)
+        return work.polished(work.result())
     finally:
         work.close()
-    return work.result()
+
+
+def polish(
+    demonstration: Demonstration,
+    obj: ObjectSpec,
+    config: MineConfig | None = None,
+    progress: Progress | None = None,
+    engine: Engine = MUJOCO,
+    motors: FingerMotors | None = None,
+) -> Demonstration:
+    """Polish a demonstration that was mined without: what comes of it is what ``mine`` makes with the same settings and seed.
+
+    Args:
+        demonstration: by the sampling tracker.
+        obj: its object.
+        config: settings; the measured defaults when None.
+        progress: see ``mine``.
+        engine: see ``mine``.
+        motors: see ``mine``.
+
+    Raises:
+        InputError: the object is not the demonstration's, its motors are others, or another tracker has found it.
+    """
+    config, p = config or MineConfig(), demonstration.provenance
+    if p.get("tracker") != "sampling" or "polishing" in p:
+        what = f"demonstration {demonstration.reference.name}: it was found by another tracker than sampling, or is polished already."
+        raise InputError(what, remedy="mine it anew.")
+    if p.get("motors") != (None if motors is None else dataclasses.asdict(motors)):
+        raise InputError(f"demonstration {demonstration.reference.name}: it was mined with other motors.", remedy="give the same --motors.")
+    _refuse_mismatch(demonstration.reference, obj, int(p["seed"]))
+    work = _Work(demonstration.reference, obj, config, int(p["seed"]), progress, engine, motors)
+    try:
+        return work.polished(demonstration)
+    finally:
+        work.close()
 
 
 def _refuse_mismatch(reference: Reference, obj: ObjectSpec, seed: int) -> None:
@@ -178,8 +214,11 @@ class _Work:
                 break
 
     def _tell_auditions(self, done: float) -> None:
+        self._tell(0, done)
+
+    def _tell(self, attempt: int, done: float) -> None:
         if self._progress is not None:
-            self._progress(0, done, float("nan"))
+            self._progress(attempt, done, float("nan"))
 
     def tune(self) -> None:
         """Tune the most promising grasps, unless one passed as it was, and stop when one passes."""
@@ -231,12 +270,7 @@ class _Work:
         hardening = Hardening(tried, targets, *made, seed=self._seed + number, rollouts=self._rollouts)
         attempt = {"by": "hardening", "grasp": tried.number, "tuned": tried.tuned, "seed": self._seed + number}
         steps, physics = 0, 0.0
-
-        def tell(done: float) -> None:
-            if self._progress is not None:
-                self._progress(number + 1, done, float("nan"))
-
-        for found in hardening.run(tell):
+        for found in hardening.run(lambda done: self._tell(number + 1, done)):
             cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
             steps, physics = hardening.steps, hardening.physics_seconds
             self._judge(found, began, {**attempt, **hardening.told, **cost})
@@ -259,6 +293,25 @@ class _Work:
         if self._best is None or _rank(found) > _rank(self._best):
             self._best = dataclasses.replace(found, provenance={**found.provenance, "attempt": len(self._attempts) - 1})
         return bool(found.verdict["lifts_and_holds"])
+
+    def polished(self, found: Demonstration) -> Demonstration:
+        """``found`` with its targets polished, where they lift and hold, judged again if that changed them, and with what it cost."""
+        c, p, began = self._config, found.provenance, time.monotonic()
+        if not c.polishing.rounds or not found.verdict["lifts_and_holds"]:
+            return found
+        made = (self._reference, self._obj, self._scene, self._hull, self._distance, c.polishing, c.tuning, c.sampling.force)
+        polishing = Polishing(*made, seed=self._seed, rollouts=self._rollouts, threads=c.threads)
+        number = len(p["attempts"])
+        best = polishing.run(found.targets, int(p["attempts"][p["attempt"]]["grasp"]), lambda done: self._tell(number + 1, done))
+        if best.targets is not found.targets:
+            found = demonstrate(self._scene, self._reference, self._obj, best.targets, {}, began, c.threads, None, polishing.spent)
+        cost = {field: p[field] + sum(a[field] for a in polishing.attempts) for field in ("control_steps", "physics_seconds")}
+        cost["control_steps"] += polishing.spent.steps
+        cost["physics_seconds"] += polishing.spent.physics_seconds
+        told = {"held": best.held, "attempts": polishing.attempts, "surveys": dataclasses.asdict(polishing.spent)}
+        settings = dataclasses.asdict(dataclasses.replace(c, threads=0))
+        seconds = p["seconds"] + time.monotonic() - began
+        return dataclasses.replace(found, provenance={**p, "config": settings, "polishing": told, **cost, "seconds": seconds})
 
     def result(self) -> Demonstration:
         """The best demonstration, judged in the worlds of verdicts, with the cost of all attempts.
@@ -297,51 +350,6 @@ class _Work:
 def _key(tried: Tried) -> tuple[int, bool]:
     """What tells grasps apart: one that was tuned is another than the one it was."""
     return tried.number, tried.tuned
-
-
-def demonstrate(
-    scene: Scene,
-    reference: Reference,
-    obj: ObjectSpec,
-    targets: NDArray[np.float64],
-    provenance: dict[str, Any],
-    began: float,
-    threads: int = 0,
-    members: tuple[Member, ...] | None = None,
-    spent: Spent | None = None,
-) -> Demonstration:
-    """Replay a tracker's targets and judge them: the way of every tracker from targets to a demonstration.
-
-    Args:
-        scene: the nominal world.
-        reference: what was to be tracked.
-        obj: its object.
-        targets: (N, 22), m and rad.
-        provenance: what the tracker says of itself; digests, version and seconds are added.
-        began: ``time.monotonic()`` when the work began.
-        threads: of the perturbed replays; 0: all cores.
-        members: worlds of the perturbed replays, where they are not those of verdicts.
-        spent: what the replays cost is added to it.
-
-    Raises:
-        SimulationError: the replay left the range of finite numbers.
-    """
-    reached = replay(scene, reference, targets, spent)
-    hull = hull_vertices(obj.vertices)
-    survived = survivals(scene, reference, hull, targets, threads, members, spent)
-    verdict = judge(reference, hull, reached.object_position_w, reached.object_quaternion_w, reached.penetration, survived)
-    common = {"reference": reference.digest, "object": obj.digest, "evaluation_seed": EVALUATION_SEED, "version": __version__}
-    return Demonstration(
-        reference=reference,
-        targets=targets,
-        hand=reached.hand,
-        hand_velocity=reached.hand_velocity,
-        object_position_w=reached.object_position_w,
-        object_quaternion_w=reached.object_quaternion_w,
-        metrics=measure(reference, reached.hand, reached.object_position_w, reached.object_quaternion_w).as_dict(),
-        verdict=verdict.as_dict(),
-        provenance={**provenance, **common, "seconds": time.monotonic() - began},
-    )
 
 
 def _rank(demonstration: Demonstration) -> tuple[bool, int, float, float]:

@@ -26,8 +26,8 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError
 from dextrack.hands.spec import load_hand
 from dextrack.mining import rl_checkpoint
+from dextrack.mining.demonstrating import demonstrate
 from dextrack.mining.ensemble import MEMBERS, Member
-from dextrack.mining.mine import demonstrate
 from dextrack.mining.replays import perturbations
 from dextrack.mining.rl_baseline import RLBaseline, rl_baseline
 from dextrack.mining.rl_config import ROOM, RLConfig, comparable

@@ -166,12 +166,26 @@ def smooth(held: Floats, width: int) -> Floats:
 class GraspTuner:
     """Tunes one grasp."""
 
-    def __init__(self, tried: Tried, scene: Scene, hull_o: Floats, distance: SignedDistance, config: TuningConfig, seed: int, rollouts: Rollouts) -> None:
+    def __init__(
+        self,
+        tried: Tried,
+        scene: Scene,
+        hull_o: Floats,
+        distance: SignedDistance,
+        config: TuningConfig,
+        seed: int,
+        rollouts: Rollouts,
+        hold: float = 0.0,
+    ) -> None:
         """Nothing is simulated yet; ``hull_o`` (H, 3) m is the object's hull.
+
+        ``hold`` is what it adds to the score that the object is lifted and held in all worlds: a grasp that comes to the end is asked for no more than
+        that, and for one that does not yet it would be nothing.
 
         The worlds of ``rollouts`` are used while a method runs, and are anybody's between.
         """
         self._tried, self._scene, self._hull, self._distance, self._config, self._rollouts = tried, scene, hull_o, distance, config, rollouts
+        self._hold = hold
         guide, fingers = tried.guide, tried.baseline.fingers
         self._size = 6 + len(scene.hand.finger_joints) + len(fingers)
         self._lift = Lift(guide, hull_o)
@@ -250,11 +264,11 @@ class GraspTuner:
         deep = np.maximum(-outside - 0.002, 0.0).max(axis=-1, initial=0.0)
         error += np.where(kept[..., ::6], deep / c.depth, 0.0).sum(axis=-1) / np.maximum(kept[..., ::6].sum(axis=-1), 1)
         share = np.clip((until - self._onset) / max(1, last - self._onset), 0.0, 1.0)
-        score: Floats = (share - c.error * error).mean(axis=0)
         holds = np.zeros((len(worlds), len(changes)))
         for e, i in np.argwhere((share >= 1.0) & (last == self._last)):
             q = np.concatenate([start[e][None], qpos[e, i]])
             holds[e, i] = judge(guide, self._hull, q[:, k : k + 3], q[:, k + 3 : k + 7]).lifts_and_holds
+        score: Floats = (share - c.error * error).mean(axis=0) + self._hold * holds.mean(axis=0)
         return score, share, holds.mean(axis=0)
 
     def _errors(self, qpos: Floats, first: int) -> tuple[Floats, Floats]:

@@ -23,8 +23,8 @@ from dextrack.evaluation.motion import reached
 from dextrack.evaluation.results import Result, collect, summary
 from dextrack.hands import load_hand
 from dextrack.mining import ledger
+from dextrack.mining.demonstrating import demonstrate
 from dextrack.mining.failure import CAUSES, FRAGILE, NEVER, SLIPPED, UNREACHABLE, Failure
-from dextrack.mining.mine import demonstrate
 from dextrack.mining.prediction import Prediction
 from dextrack.references.reference import Reference
 from dextrack.sim.scene import build_scene

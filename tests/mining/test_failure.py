@@ -14,7 +14,7 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.hands import load_hand
 from dextrack.mining import failure
 from dextrack.mining.baseline import make_baseline
-from dextrack.mining.mine import demonstrate
+from dextrack.mining.demonstrating import demonstrate
 from dextrack.objects import ObjectSpec
 from dextrack.references.reference import Reference
 from dextrack.sim.physics import Physics
