@@ -64,7 +64,8 @@ class Raising:
         height = lowest_z(hull_o, reference.object_position_w, reference.object_quaternion_w)
         self._asked = looked_at(height, round(0.5 * EDGE / reference.period))[1:]
         onset = int(reference.diagnosis["onset"])
-        self._begun = np.clip((np.arange(len(self._asked)) - onset) / max(1, config.after), 0.0, 1.0)
+        begun = np.clip((np.arange(len(self._asked)) - onset) / max(1, config.after), 0.0, 1.0)
+        self._begun = begun**2 * (3.0 - 2.0 * begun)
 
     def rise(self, position_w: Floats, quaternion_w: Floats) -> Floats:
         """How much the wrist has to rise at each step (N,), m; all zero where nothing is missing.

@@ -22,6 +22,7 @@ from dextrack.hands.motors import FingerMotors
 from dextrack.mining import campaign, tasks, workers
 from dextrack.mining.engine import Engine
 from dextrack.mining.ledger import Row
+from dextrack.mining.polishing import PolishingConfig
 from dextrack.references.reference import Reference
 from tests import synthetic
 
@@ -35,6 +36,7 @@ class Config:
     seconds: float = 0.0
     """Of one task, on average."""
     threads: int = 1
+    polishing: PolishingConfig = PolishingConfig()
 
 
 class Quiet:
@@ -56,7 +58,9 @@ class Quiet:
         print(row.task, flush=True)
 
 
-def mine(path: Path, digest: str, config: Any, seed: int, engine: Engine, motors: FingerMotors | None, tell: workers.Tell) -> Demonstration:
+def mine(
+    path: Path, digest: str, out: Path, force: bool, config: Any, seed: int, engine: Engine, motors: FingerMotors | None, tell: workers.Tell
+) -> Demonstration:
     """In place of ``campaign._mine_job``; what a task does besides follows from its name."""
     reference = Reference.load(path)
     name = reference.name

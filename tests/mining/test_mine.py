@@ -16,9 +16,10 @@ from dextrack.hands.motors import FingerMotors
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.campaign import inputs
+from dextrack.mining.demonstrating import demonstrate
 from dextrack.mining.ensemble import MEMBERS, NOMINAL, Ensemble, Member
 from dextrack.mining.hardening import HardeningConfig
-from dextrack.mining.mine import MineConfig, demonstrate, mine
+from dextrack.mining.mine import MineConfig, mine
 from dextrack.mining.replays import perturbations, replay, selection
 from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.mining.tuning import TuningConfig
