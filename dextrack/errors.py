@@ -12,6 +12,14 @@ class DexTrackError(Exception):
         self.what = what
         self.remedy = remedy
 
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        """So that it comes back from another process as it was."""
+        return _again, (type(self), self.what, self.remedy)
+
+
+def _again(kind: type, what: str, remedy: str) -> object:
+    return kind(what, remedy=remedy)
+
 
 class InputError(DexTrackError):
     """A file or value from outside is not what it should be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -43,6 +44,8 @@ class Retarget:
     """Second order, or the paper's."""
     iterations: int = 0
     """Iterations of the solver at most; 0: its default."""
+    workers: int = 0
+    """Processes that several recordings are shared by; 0: one per core."""
     seed: int = 0
     """Seed of the surface samples among which contacts are chosen."""
     json: Path | None = None
@@ -97,11 +100,14 @@ def run_all(options: Retarget, console: Console) -> list[dict[str, Any]]:
     if not names:
         remedy = "run `dextrack data install myodm`." if options.all else "name recordings, or give --all."
         raise InputError("retargeting: no recording is " + ("installed." if options.all else "named."), remedy=remedy)
+    if options.workers < 0:
+        raise InputError(f"retargeting: workers is {options.workers}.", remedy="give a number of processes, or 0 for one per core.")
+    count = min(options.workers or len(os.sched_getaffinity(0)), len(names))
     began, rows, refused = time.monotonic(), [], []
     table = Table("recording", "steps", "slowed", "gap mm", "inside mm", "opposition", "jump rad", "warnings")
     with _bar(console) as bar:
         task = bar.add_task(f"retarget to {options.hand}", total=float(len(names)))
-        for i, outcome in enumerate(retarget_all(names, _job(options), lambda i, done: bar.update(task, completed=i + done))):
+        for i, outcome in enumerate(retarget_all(names, _job(options), lambda i, done: bar.update(task, completed=i + done), count)):
             bar.update(task, completed=float(i + 1), description=f"retarget to {options.hand}: {i + 1} of {len(names)}")
             if outcome.reference is None:
                 refused.append(f"{outcome.name}: {outcome.refused}")

@@ -1,8 +1,8 @@
-"""Many recordings retargeted in one process: what is there already is kept, what is refused is told and stops nothing.
+"""Many recordings retargeted: what is there already is kept, what is refused is told and stops nothing.
 
-One recording after the other: a frame of a short recording costs what one of a long recording does (10.2, 8.7, 9.5 and 9.9 ms in the four quarters of MyoDM
-from the shortest to the longest, ``tests/bench/results/retarget.json``), so there is nothing that solving several side by side would share.
-The model of the hand, its spheres and the distance fields are read once.
+Several processes share the recordings. In each it is one after the other: a frame of a short recording costs what one of a long recording does (10.2, 8.7, 9.5
+and 9.9 ms in the four quarters of MyoDM from the shortest to the longest, ``tests/bench/results/retarget.json``), so there is nothing that solving several side
+by side would share. The model of the hand, its spheres and the distance fields are read once in each.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -85,20 +88,53 @@ def retarget_named(name: str, job: Job, progress: Callable[[float], None] | None
     return Outcome(recording.name, path, reference, True, time.monotonic() - began, flags)
 
 
-def retarget_all(names: Sequence[str], job: Job, progress: Callable[[int, float], None] | None = None) -> Iterator[Outcome]:
-    """Retarget the recordings ``names`` one by one; a refused one gives an ``Outcome`` that says why.
+def retarget_all(names: Sequence[str], job: Job, progress: Callable[[int, float], None] | None = None, workers: int = 1) -> Iterator[Outcome]:
+    """Retarget the recordings ``names``; a refused one gives an ``Outcome`` that says why.
 
     Args:
         names: of installed recordings, or files.
         job: how.
-        progress: called with the number of the recording and the fraction of it that is done.
+        progress: called with the number of the recording and the fraction of it that is done, of several workers only when it is.
+        workers: processes; 1: this one.
+
+    Returns:
+        Outcomes in the order of ``names``, the same however many workers there are.
+
+    Raises:
+        RefusedError: a worker was killed; what was made until then is there.
     """
-    for i, name in enumerate(names):
-        began = time.monotonic()
+    if workers <= 1 or len(names) <= 1:
+        for i, name in enumerate(names):
+            yield _outcome(name, job, functools.partial(progress, i) if progress else None)
+        return
+    # Spawned, not forked: libraries that keep threads do not survive a fork.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread) as pool:
+        asked = [pool.submit(_outcome, name, job) for name in names]
         try:
-            yield retarget_named(name, job, functools.partial(progress, i) if progress else None)
-        except (RefusedError, InputError) as error:
-            yield Outcome(name, job.out / f"{Path(name).stem}.npz", None, False, time.monotonic() - began, refused=error)
+            for i, future in enumerate(asked):
+                outcome = future.result()
+                if progress:
+                    progress(i, 1.0)
+                yield outcome
+        except BrokenProcessPool:
+            raise RefusedError("retargeting: a worker process was killed.", remedy="run the same command again: what was made is kept.") from None
+        finally:
+            for future in asked:
+                future.cancel()
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _outcome(name: str, job: Job, progress: Callable[[float], None] | None = None) -> Outcome:
+    began = time.monotonic()
+    try:
+        return retarget_named(name, job, progress)
+    except (RefusedError, InputError) as error:
+        return Outcome(name, job.out / f"{Path(name).stem}.npz", None, False, time.monotonic() - began, refused=error)
 
 
 def _wanted(recording: Recording, obj: ObjectSpec, job: Job) -> tuple[Any, ...]:

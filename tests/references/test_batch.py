@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from dextrack.cli import retarget as verb
-from dextrack.errors import InputError
+from dextrack.errors import InputError, RefusedError
 from dextrack.references.reference import Reference
 from tests import synthetic
 
@@ -40,6 +43,32 @@ def test_all_recordings_are_retargeted_once_and_the_hopeless_one_is_listed(zoo: 
     assert rows["box_lift"]["digest"] == Reference.load(zoo / "references" / "box_lift.npz").digest
     assert verb.main(arguments) == 0
     assert "0 made, 2 already there, 1 refused" in " ".join(capsys.readouterr().out.split())
+
+
+def test_two_workers_make_what_one_makes(zoo: Path) -> None:
+    made = {}
+    for workers in ("1", "2"):
+        assert verb.main(["--all", "--iterations", "3", "--workers", workers, "--out", str(zoo / workers), "--json", str(zoo / "all.json")]) == 0
+        rows = json.loads((zoo / "all.json").read_text())
+        made[workers] = [(row["reference"], row.get("digest"), row.get("refused")) for row in rows]
+        assert [reference for reference, *_ in made[workers]] == sorted(["box_lift", "box_again", "box_still"])
+    assert made["1"] == made["2"]
+    with pytest.raises(InputError, match="workers is -1"):
+        verb.main(["--all", "--workers", "-1"])
+
+
+def test_a_killed_worker_is_told(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(self: Future[object], timeout: float | None = None) -> object:
+        raise BrokenProcessPool("a child process terminated abruptly")
+
+    monkeypatch.setattr(Future, "result", killed)
+    with pytest.raises(RefusedError, match="a worker process was killed"):
+        verb.main(["--all", "--iterations", "3", "--workers", "2", "--out", str(zoo / "references")])
+
+
+def test_an_error_comes_back_from_another_process_as_it_was() -> None:
+    found = pickle.loads(pickle.dumps(RefusedError("a thing: it is wrong.", remedy="mend it.")))
+    assert isinstance(found, RefusedError) and (found.what, found.remedy) == ("a thing: it is wrong.", "mend it.") and "mend it" in str(found)
 
 
 def test_another_hands_reference_is_not_replaced(zoo: Path) -> None:
