@@ -57,10 +57,18 @@ def other_grasp(
     if number == 0:
         return reference
     # Retargeting imports torch, which most tasks of a campaign's workers never need.
+    import torch
+
     from dextrack.references.retarget import regrasp
 
     contact = ContactConfig(**{**reference.provenance.get("config", {}).get("contact", {}), **drawn(number, seed)})
-    other = regrasp(reference, obj, contact, number, last, unlike)
+    # Its tensors are small: on two cores that are busy with something else, two threads of torch took five times as long as one.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        other = regrasp(reference, obj, contact, number, last, unlike)
+    finally:
+        torch.set_num_threads(threads)
     if other is None:
         return None
     steps = max(1, int(ARRIVE * max(0, int(reference.diagnosis["onset"]) - contact.early_frames)))

@@ -142,7 +142,7 @@ def test_a_reference_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypat
     monkeypatch.undo()
     folder = pretend.references(tmp_path, ("a",))
     with pytest.raises(InputError, match="changed while"):
-        campaign._mine_job(folder / "a.npz", "another", pretend.Config(), 0, MUJOCO, None, lambda *_: None)  # type: ignore[arg-type]
+        campaign._mine_job(folder / "a.npz", "another", tmp_path / "d.h5", False, pretend.Config(), 0, MUJOCO, None, lambda *_: None)  # type: ignore[arg-type]
 
 
 def test_a_reference_that_was_damaged_meanwhile_does_not_hide_what_is_done(tmp_path: Path) -> None:
