@@ -102,7 +102,7 @@ class Screen:
         self._estimate = Estimate(tasks, rows, self._count) if phase == "mine" else Estimate(tasks, (), self._count)
         self._all = self._bar.add_task(f"[bold]{phase}[/bold]", total=len(tasks) + len(rows), completed=len(rows), note="")
         if not self._console.is_terminal:
-            self._console.print(f"{phase}: {len(tasks)} tasks, {self._count} workers" + (f", {len(rows)} done before" if rows else ""))
+            self._console.print(f"{phase}: {_counted(len(tasks), 'task')}, {_counted(self._count, 'worker')}" + (f", {len(rows)} done before" if rows else ""))
 
     def hear(self, event: workers.Event) -> None:
         """See ``Watcher``."""
@@ -178,7 +178,7 @@ def table(rows: Sequence[Row], title: str) -> Table:
 def summary(rows: Sequence[Row]) -> str:
     """Counts over ``rows``, and why tasks have no demonstration."""
     mined = [r for r in rows if r.state == ledger.MINED]
-    text = f"{len(rows)} tasks: {len(mined)} mined, {sum(r.passed for r in mined)} passed, {sum(r.lifted for r in mined)} lifted within 20 deg"
+    text = f"{_counted(len(rows), 'task')}: {len(mined)} mined, {sum(r.passed for r in mined)} passed, {sum(r.lifted for r in mined)} lifted within 20 deg"
     for state in (ledger.REFUSED, ledger.FAILED, ledger.KILLED):
         count = sum(r.state == state for r in rows)
         text += f", {count} {state}" if count else ""
@@ -191,6 +191,10 @@ def duration(seconds: float) -> str:
     """Seconds in words."""
     minutes = round(seconds / 60)
     return f"{seconds:.0f} s" if seconds < 100 else f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _mark(state: str) -> str:
