@@ -60,16 +60,16 @@ class Weight:
 
 
 WEIGHTS: dict[str, Weight] = {
-    "held": Weight(0.6, 0.32, 0.026, 0.0, lambda x: f"the reference's grasp holds in {100 * x:.0f} % of the static tests"),
-    "rehearsed": Weight(0.38, 0.44, 0.42, 0.56, lambda x: f"the baseline alone follows for {100 * x:.0f} % of the way"),
-    "opposition": Weight(0.79, 0.18, 0.0, 0.0, lambda x: f"thumb and fingers oppose each other by a cosine of {x:.2f}"),
-    "capacity": Weight(2.1, 0.88, 0.25, 0.11, lambda x: f"the pads can press for {np.exp(x):.1f} times the weight"),
-    "clearance": Weight(0.017, 0.022, 0.41, 0.52, lambda x: f"a pad has {1e3 * x:.0f} mm left over the table"),
-    "in_hand": Weight(0.031, 0.022, -0.18, -0.45, lambda x: f"a human fingertip wanders {100 * x:.0f} cm over the object"),
-    "tilt": Weight(1, 0.95, -0.88, -0.75, lambda x: f"the object is tilted by {np.rad2deg(x):.0f} degrees"),
-    "seconds": Weight(5.5, 3.4, -0.052, -0.16, lambda x: f"it has to be held for {x:.1f} s"),
+    "held": Weight(0.6, 0.32, 0.062, 0.0, lambda x: f"the reference's grasp holds in {100 * x:.0f} % of the static tests"),
+    "rehearsed": Weight(0.38, 0.44, 0.65, 0.73, lambda x: f"the baseline alone follows for {100 * x:.0f} % of the way"),
+    "opposition": Weight(0.79, 0.18, 0.0, 0.049, lambda x: f"thumb and fingers oppose each other by a cosine of {x:.2f}"),
+    "capacity": Weight(2.1, 0.88, 0.2, 0.19, lambda x: f"the pads can press for {np.exp(x):.1f} times the weight"),
+    "clearance": Weight(0.017, 0.022, 0.32, 0.48, lambda x: f"a pad has {1e3 * x:.0f} mm left over the table"),
+    "in_hand": Weight(0.031, 0.022, -0.21, -0.14, lambda x: f"a human fingertip wanders {100 * x:.0f} cm over the object"),
+    "tilt": Weight(1, 0.95, -0.69, -1, lambda x: f"the object is tilted by {np.rad2deg(x):.0f} degrees"),
+    "seconds": Weight(5.5, 3.4, -0.15, -0.11, lambda x: f"it has to be held for {x:.1f} s"),
 }
-BIAS = (2.3, 0.33)
+BIAS = (2.5, 0.99)
 """Log-odds of either outcome (tracked, passed) when every number is at its mean."""
 
 
