@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dextrack import __version__
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, SimulationError
 from dextrack.hands.motors import FingerMotors
@@ -122,7 +124,7 @@ def polish(
     """Polish a demonstration that was mined without: what comes of it is what ``mine`` makes with the same settings and seed.
 
     Args:
-        demonstration: by the sampling tracker.
+        demonstration: by the sampling tracker, as read from a store.
         obj: its object.
         config: settings; the measured defaults when None.
         progress: see ``mine``.
@@ -136,7 +138,7 @@ def polish(
     if p.get("tracker") != "sampling" or "polishing" in p:
         what = f"demonstration {demonstration.reference.name}: it was found by another tracker than sampling, or is polished already."
         raise InputError(what, remedy="mine it anew.")
-    if p.get("motors") != (None if motors is None else dataclasses.asdict(motors)):
+    if p.get("motors") != (None if motors is None else json.loads(json.dumps(dataclasses.asdict(motors)))):  # as it comes back from a store: JSON has no tuples
         raise InputError(f"demonstration {demonstration.reference.name}: it was mined with other motors.", remedy="give the same --motors.")
     _refuse_mismatch(demonstration.reference, obj, int(p["seed"]))
     work = _Work(demonstration.reference, obj, config, int(p["seed"]), progress, engine, motors)
@@ -311,7 +313,7 @@ class _Work:
         told = {"held": best.held, "attempts": polishing.attempts, "surveys": dataclasses.asdict(polishing.spent)}
         settings = dataclasses.asdict(dataclasses.replace(c, threads=0))
         seconds = p["seconds"] + time.monotonic() - began
-        return dataclasses.replace(found, provenance={**p, "config": settings, "polishing": told, **cost, "seconds": seconds})
+        return dataclasses.replace(found, provenance={**p, "config": settings, "version": __version__, "polishing": told, **cost, "seconds": seconds})
 
     def result(self) -> Demonstration:
         """The best demonstration, judged in the worlds of verdicts, with the cost of all attempts.

@@ -142,8 +142,12 @@ def test_what_was_mined_without_is_polished_to_the_same(tmp_path: Path) -> None:
     store.require_storable(later)
     with pytest.raises(InputError, match="polished already"):
         mine.polish(later, obj, POLISHED)
+    motors = FingerMotors(3.4, 0.21, (0.2,) * 16)
     with pytest.raises(InputError, match="other motors"):
-        mine.polish(bare, obj, POLISHED, motors=FingerMotors(3.4, 0.21, (0.2,) * 16))
+        mine.polish(bare, obj, POLISHED, motors=motors)
+    # What was mined with them, and read from a store, is polished with them.
+    store.save(path, dataclasses.replace(bare, provenance={**bare.provenance, "motors": dataclasses.asdict(motors)}), replace=True)
+    mine.polish(store.load(path, store.name_of(bare)), obj, dataclasses.replace(POLISHED, polishing=PolishingConfig(rounds=1, hopeless=1.0)), motors=motors)
 
 
 def test_a_store_of_a_version_without_polishing_is_only_polished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
