@@ -5,8 +5,8 @@
 It takes hours, shows how far it is, and keeps every step: stopped and run again, it goes on. For each hand it calls
 
 - ``dextrack mine --all`` into OUT/<hand>/demonstrations.h5;
-- ``dextrack mine --tracker rl --baseline`` what sampling found, into OUT/<hand>/rl.h5, for the demonstrations that lift and hold and do not pass the whole
-  verdict, the most robust first, at most as many as ``--rl`` says (0.1 to 0.15 core-hours each);
+- ``dextrack mine --tracker rl --baseline`` what sampling found, into OUT/<hand>/rl.h5, for the demonstrations that lift and hold and are not robust, those
+  that survive most perturbed replays first, at most as many as ``--rl`` says (0.1 to 0.15 core-hours each);
 - ``mining.py`` and ``failures.py``, which write to tests/bench/results.
 """
 
@@ -29,12 +29,12 @@ RL = ("--rl.budget", "2000000", "--rl.threads", "1")
 
 
 def stalled(path: Path, hand: str) -> list[str]:
-    """Names of the references whose demonstrations lift and hold and fail the verdict, those that survive most perturbed replays first."""
+    """Names of the references whose demonstrations lift and hold and are not robust, those that survive most perturbed replays first."""
     found = []
     for name in store.names(path):
         demonstration = store.load(path, name)
         verdict = demonstration.verdict
-        if name.endswith("@" + hand) and verdict["lifts_and_holds"] and not verdict["passed"]:
+        if name.endswith("@" + hand) and verdict["lifts_and_holds"] and verdict["robust"]["state"] == "failed":
             found.append((-verdict["robust"]["numbers"]["survived"], demonstration.reference.name))
     return [name for _, name in sorted(found)]
 
