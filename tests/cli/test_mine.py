@@ -23,7 +23,7 @@ from dextrack.mining.tasks import Task
 from tests import synthetic
 from tests.mining import pretend
 
-TINY = ["--sampling.samples", "4", "--sampling.iterations", "1", "--workers", "2"]
+TINY = ["--sampling.samples", "4", "--sampling.iterations", "1", "--hardening.budget", "20000", "--polishing.hardening.budget", "20000", "--workers", "2"]
 
 
 def row(name: str, **parts: str) -> Row:
@@ -114,7 +114,7 @@ def test_what_cannot_be_mined_is_said(tmp_path: Path, data_folder: Path, capsys:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # half a minute on an idle machine
+@pytest.mark.timeout(600)  # a minute on an idle machine
 def test_from_recordings_to_demonstrations(tmp_path: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One that can be mined, one of the other hand, whose mirror image is, one that is broken, and a reference without its recording."""
     folder = data_folder / "synthetic"
