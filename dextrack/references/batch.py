@@ -1,7 +1,7 @@
 """Many recordings retargeted: what is there already is kept, what is refused is told and stops nothing.
 
-Several processes share the recordings. In each it is one after the other: a frame of a short recording costs what one of a long recording does (10.2, 8.7, 9.5
-and 9.9 ms in the four quarters of MyoDM from the shortest to the longest, ``tests/bench/results/retarget.json``), so there is nothing that solving several side
+Several processes share the recordings. In each it is one after the other: a frame of a short recording costs what one of a long recording does (5.1, 5.2, 5.3
+and 5.7 ms in the four quarters of MyoDM from the shortest to the longest, ``tests/bench/results/retarget.json``), so there is nothing that solving several side
 by side would share. The model of the hand, its spheres and the distance fields are read once in each.
 """
 
