@@ -62,7 +62,7 @@ def other_grasp(
     from dextrack.references.retarget import regrasp
 
     contact = ContactConfig(**{**reference.provenance.get("config", {}).get("contact", {}), **drawn(number, seed)})
-    # Its tensors are small: on two cores that are busy with something else, two threads of torch took five times as long as one.
+    # Its tensors are small: on cores that are busy with something else, threads of torch wait for each other for several times as long as one takes.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

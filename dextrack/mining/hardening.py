@@ -74,6 +74,7 @@ class Hardening:
             hold: what it adds to the score that the object is lifted and held; see ``GraspTuner``.
         """
         self._config, self._scene, self._look = config, scene, tuning.look
+        self._asked = (0, 0.0)
         whole = dataclasses.replace(tuning, spread=config.spread, squeeze_first=0.0, least=len(targets))
         start = dataclasses.replace(tried, baseline=dataclasses.replace(tried.baseline, targets=targets), squeeze=0.0)
         self._tuner = GraspTuner(start, scene, hull_o, distance, whole, seed, rollouts, hold)
@@ -87,6 +88,11 @@ class Hardening:
     def physics_seconds(self) -> float:
         """Wall time spent inside the engine so far."""
         return self._tuner.physics_seconds
+
+    def cost(self) -> dict[str, float]:
+        """What hardening has cost since this was asked last, as an attempt tells it."""
+        before, self._asked = self._asked, (self.steps, self.physics_seconds)
+        return {"control_steps": self.steps - before[0], "physics_seconds": self.physics_seconds - before[1]}
 
     @property
     def told(self) -> dict[str, float]:

@@ -271,16 +271,13 @@ class _Work:
         made = (self._scene, self._hull, self._distance, c.hardening, c.tuning)
         hardening = Hardening(tried, targets, *made, seed=self._seed + number, rollouts=self._rollouts)
         attempt = {"by": "hardening", "grasp": tried.number, "tuned": tried.tuned, "seed": self._seed + number}
-        steps, physics = 0, 0.0
         for found in hardening.run(lambda done: self._tell(number + 1, done)):
-            cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
-            steps, physics = hardening.steps, hardening.physics_seconds
-            self._judge(found, began, {**attempt, **hardening.told, **cost})
+            self._judge(found, began, {**attempt, **hardening.told, **hardening.cost()})
             began = time.monotonic()
             if self._passed:
                 return
-        if hardening.steps > steps:
-            cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
+        cost = hardening.cost()
+        if cost["control_steps"]:
             self._attempts.append({**attempt, **hardening.told, **cost, "given_up": True, "seconds": time.monotonic() - began})
 
     def _judge(self, targets: NDArray[np.float64], began: float, attempt: dict[str, Any]) -> bool:

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from dextrack.errors import InputError, SimulationError
 from dextrack.mining.audition import Tried
 from dextrack.mining.baseline import make_baseline
-from dextrack.mining.ensemble import Ensemble
 from dextrack.mining.grasps import other_grasp
 from dextrack.mining.hardening import Hardening, HardeningConfig
 from dextrack.mining.raising import Raising, RaisingConfig
-from dextrack.mining.replays import Spent, replay
+from dextrack.mining.replays import Spent, replay, replays
 from dextrack.mining.tuning import TuningConfig, drawn
 from dextrack.objects.distance import SignedDistance
 from dextrack.objects.spec import ObjectSpec
@@ -175,18 +174,13 @@ class Polishing:
 
     def _survey(self, targets: Floats) -> Surveyed:
         """Replay ``targets`` in the nominal world and in the uncertain ones."""
-        reference, hull, k = self._reference, self._hull, self._scene.object_qpos
+        reference, hull = self._reference, self._hull
         reached = replay(self._scene, reference, targets, self.spent)
         verdict = judge(reference, hull, reached.object_position_w, reached.object_quaternion_w, reached.penetration)
         near = measure(reference, reached.hand, reached.object_position_w, reached.object_quaternion_w).success_20
-        ensemble = Ensemble(self._scene, reference, self._worlds, 1, self._threads)
-        start = ensemble.qpos()[:, None]
-        qpos, _ = ensemble.advance(targets)
-        self.spent.add(ensemble.steps, ensemble.physics_seconds)
-        q = np.concatenate([start, qpos], axis=1)
-        held = [bool(np.isfinite(w).all()) and judge(reference, hull, w[:, k : k + 3], w[:, k + 3 : k + 7]).lifts_and_holds for w in q]
+        held, *poses = replays(self._scene, reference, hull, targets, self._threads, self._worlds, self.spent)
         parts = verdict.lifted.ok + verdict.held.ok + verdict.clean.ok + near
-        return Surveyed(targets, int(parts), float(np.mean(held)), qpos[..., k : k + 3], qpos[..., k + 3 : k + 7])
+        return Surveyed(targets, int(parts), float(np.mean(held)), *poses)
 
     def _raised(self, surveyed: Surveyed) -> Surveyed:
         """What raising the hand makes of it, as long as that makes it better."""
@@ -217,20 +211,18 @@ class Polishing:
         tried = Tried(grasp, guide, make_baseline(guide, self._scene, self._force), 0.0, 0.0, 0.0)
         made = (self._scene, self._hull, self._distance, c.hardening, self._tuning)
         hardening = Hardening(tried, surveyed.targets, *made, seed=seed, rollouts=self._rollouts, hold=c.hold)
-        began, steps, physics = time.monotonic(), 0, 0.0
+        began = time.monotonic()
         attempt = {"by": "polishing", "grasp": grasp, "seed": seed}
         for targets in hardening.run(progress):
             try:
                 found = self._survey(targets)
             except SimulationError:  # of these targets: others may do
                 continue
-            cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
-            steps, physics = hardening.steps, hardening.physics_seconds
-            self._record(found, began, {**attempt, **hardening.told, **cost})
+            self._record(found, began, {**attempt, **hardening.told, **hardening.cost()})
             began = time.monotonic()
             yield found
-        if hardening.steps > steps:
-            cost = {"control_steps": hardening.steps - steps, "physics_seconds": hardening.physics_seconds - physics}
+        cost = hardening.cost()
+        if cost["control_steps"]:
             self.attempts.append({**attempt, **hardening.told, **cost, "given_up": True, "seconds": time.monotonic() - began})
 
     def _record(self, found: Surveyed, began: float, attempt: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Replays of mined targets: the nominal one that becomes the demonstration, and the perturbed ones that judge its robustness.
 
-Mass and friction are off by up to 20 %, the object's pose by 5 mm and 3 degrees. The worlds of verdicts are fixed, and asked once, of what mining has chosen.
-It chooses by worlds of its own, in which the object is heavier and slides more easily than it should: what survives those is firm, and no demonstration is the
+Mass and friction are off by up to 20 %, the object's pose by 5 mm and 3 degrees. The worlds of verdicts are fixed, and asked of what mining has
+chosen, before it is polished and after; nothing is chosen by what they say.
+Mining chooses by worlds of its own, in which the object is heavier and slides more easily than it should: what survives those is firm, and no demonstration is the
 best of several in the worlds that judge it.
 """
 
@@ -150,7 +151,13 @@ def survivals(
         members: worlds, where they are not those of verdicts.
         spent: what the replays cost is added to it.
     """
-    members = perturbations() if members is None else members
+    return replays(scene, reference, hull_o, targets, threads, perturbations() if members is None else members, spent)[0]
+
+
+def replays(
+    scene: Scene, reference: Reference, hull_o: ArrayLike, targets: Floats, threads: int, members: tuple[Member, ...], spent: Spent | None
+) -> tuple[list[bool], Floats, Floats]:
+    """As ``survivals``, and what the object does: its position (E, N, 3), m, and quaternion (E, N, 4) wxyz, after each step in each world."""
     ensemble = Ensemble(scene, reference, members, 1, threads)
     start = ensemble.qpos()
     qpos, _ = ensemble.advance(targets)
@@ -161,4 +168,4 @@ def survivals(
     for first, rest in zip(start, qpos, strict=True):
         q = np.concatenate([first[None], rest])
         out.append(bool(np.isfinite(q).all()) and judge(reference, hull_o, q[:, k : k + 3], q[:, k + 3 : k + 7]).lifts_and_holds)
-    return out
+    return out, qpos[..., k : k + 3], qpos[..., k + 3 : k + 7]

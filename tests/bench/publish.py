@@ -6,7 +6,7 @@ It takes hours, shows how far it is, and keeps every step: stopped and run again
 
 - ``dextrack mine --all`` into OUT/<hand>/demonstrations.h5;
 - ``dextrack mine --tracker rl --baseline`` what sampling found, into OUT/<hand>/rl.h5, for the demonstrations that lift and hold and are not robust, those
-  that survive most perturbed replays first, at most as many as ``--rl`` says (0.1 to 0.15 core-hours each);
+  that survive most perturbed replays first, at most as many as ``--rl`` says (0.1 to 0.2 core-hours each);
 - ``mining.py`` and ``failures.py``, which write to tests/bench/results.
 """
 

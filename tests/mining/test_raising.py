@@ -53,7 +53,7 @@ def test_with_the_rise_the_object_is_as_high_as_wanted(task: Task) -> None:
 
 
 def test_an_arm_can_follow_the_rise(task: Task) -> None:
-    """Of 2 cm at once, the most there is: a hundredth of what a Franka may accelerate by, 13 m/s2, and no jump where it sets in."""
+    """Of 2 cm at once, the most there is: a small part of what a Franka may accelerate by, 13 m/s2, and no jump where it sets in."""
     reference, config = task.reference, RaisingConfig()
     low = np.tile(reference.object_position_w[1:] - (0.0, 0.0, 0.05), (2, 1, 1))
     rise = Raising(reference, task.hull, config).rise(low, np.tile(reference.object_quaternion_w[1:], (2, 1, 1)))
