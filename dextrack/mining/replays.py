@@ -2,8 +2,8 @@
 
 Mass and friction are off by up to 20 %, the object's pose by 5 mm and 3 degrees. The worlds of verdicts are fixed, and asked of what mining has
 chosen, before it is polished and after; nothing is chosen by what they say.
-Mining chooses by worlds of its own, in which the object is heavier and slides more easily than it should: what survives those is firm, and no demonstration is the
-best of several in the worlds that judge it.
+Mining chooses by worlds of its own, in which the object is heavier and slides more easily than it should: what survives those is firm, and no demonstration
+is the best of several in the worlds that judge it.
 """
 
 from __future__ import annotations
