@@ -3,9 +3,9 @@ range, killed}, against the real processes of a trial in the twin.
 
     python tests/bench/fault_matrix.py [--cells camera_pose:lost disk ...] [--demonstration FILE.h5 [--object FILE.npz]] [--out FOLDER]
 
-Each cell is a trial of its own: the nodes as `dextrack track` starts them, the fault 1 s after RUN began (in the rows "in APPROACH", 0.4 s after that did),
-4 s with it and one after it, and then the end of every process. In those of the motor bus and the arm link, that device is behind its own wire
-(fault_wire.py). What was commanded is taken from the twin's command trace, on the device side. When a cell counts as safe is written at the top of
+Each cell is a trial of its own: the nodes as `dextrack track` starts them, the fault 1 s after RUN began (in the rows "in APPROACH", 0.4 s after that did
+and the arm moves), 4 s with it and one after it, and then the end of every process. In those of the motor bus and the arm link, that device is behind its
+own wire (fault_wire.py). What was commanded is taken from the twin's command trace, on the device side. When a cell counts as safe is written at the top of
 fault_rules.py, which faults there are in fault_cells.py. A row is written as soon as it is measured, with its command: a run that was stopped goes on
 where it was, and --again measures anew. Writes fault_matrix.json, fault_matrix.md and fault_matrix.png.
 """

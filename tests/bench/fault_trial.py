@@ -41,7 +41,9 @@ from dextrack.errors import DexTrackError, DriverError
 BRING_UP_S = 120.0
 """Until the state in which the fault is to begin, on a busy machine."""
 AFTER_S = {State.RUN: 1.0, State.APPROACH: 0.4}
-"""The fault begins this long after the state in which it is to begin."""
+"""The fault begins this long after the state in which it is to begin; in APPROACH not before the arm moves: until its motion is planned there is none."""
+MOVES_RAD, MOVES_S = 0.01, 30.0
+"""A joint that has turned this much moves; the longest wait for it."""
 WATCH_S = 4.0
 """It lasts this long, and is watched."""
 AFTERWARDS_S = 1.0
@@ -158,6 +160,7 @@ def observe(
         reader = stack.enter_context(JointReader(_twin_endpoint(prepared)))
         cell.twin_pid = int(reader.client.hello["pid"])
         time.sleep(max(0.0, begun_ns * 1e-9 + AFTER_S[state] - time.time()))
+        _wait_for_motion(reader)
         if _heard(folder)[-1][1].state is not state:
             raise CellFailed(f"{state.value} ended before the fault: {_heard(folder)[-1][1].reason}")
         injected_ns = time.time_ns()
@@ -234,6 +237,16 @@ def _wait_for(state: State, cell: RunningCell, folder: Path) -> int:
             raise CellFailed("; ".join(gone) or f"the operator ended: {(folder / 'fault_operator.err').read_text()[-300:]}")
         time.sleep(0.02)
     raise CellFailed(f"{state.value} did not begin within {BRING_UP_S:.0f} s")
+
+
+def _wait_for_motion(reader: JointReader) -> None:
+    deadline = time.monotonic() + MOVES_S
+    while time.monotonic() < deadline:
+        values = reader.readings().values
+        if len(values) and np.ptp(values, axis=0).max() > MOVES_RAD:
+            return
+        time.sleep(READ_PERIOD_S)
+    raise CellFailed(f"no joint moved by {MOVES_RAD} rad within {MOVES_S:.0f} s")
 
 
 def _heard(folder: Path) -> list[tuple[int, Status]]:
