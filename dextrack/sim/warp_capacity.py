@@ -18,7 +18,7 @@ import warp as wp
 
 from dextrack import rotations
 from dextrack.sim.scene import Scene
-from dextrack.sim.warp_engine import PARKED_HAND_Z, PARKED_OBJECT, object_rows, put_model
+from dextrack.sim.warp_engine import PARKED_HAND_Z, PARKED_OBJECT, host_model, object_rows, put_model
 
 PROBE_WORLDS = 32
 PROBE_CONTACTS, PROBE_CONSTRAINTS = 384, 768
@@ -33,7 +33,7 @@ def probe(scene: Scene, device: str) -> Tuple[int, int]:
     n = len(configurations)
     with wp.ScopedDevice(device):
         model = put_model(scene, 1, device)
-        data = mjw.make_data(scene.model, n, nconmax=PROBE_CONTACTS, njmax=PROBE_CONSTRAINTS)
+        data = mjw.make_data(host_model(scene), n, nconmax=PROBE_CONTACTS, njmax=PROBE_CONSTRAINTS)
         wp.copy(data.qpos, wp.array(configurations, dtype=float))
         mjw.fwd_position(model, data)
         pairs, contacts, constraints = int(data.ncollision.numpy()[0]), int(data.nacon.numpy()[0]), data.nefc.numpy()

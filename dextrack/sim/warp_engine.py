@@ -7,6 +7,7 @@ that all worlds share. And it keeps the largest counts of contacts and constrain
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Callable, List, Tuple, no_type_check
 
 import mujoco
@@ -74,10 +75,17 @@ def _watch(
 _watch_kernel = wp.kernel(_watch, enable_backward=False)
 
 
+def host_model(scene: Scene) -> mujoco.MjModel:
+    """The scene's model as Warp is given it: with the engine's own choice of Jacobian, since the sparse one is for a core and its caches."""
+    model = copy.copy(scene.model)
+    model.opt.jacobian = mujoco.mjtJacobian.mjJAC_AUTO
+    return model
+
+
 def put_model(scene: Scene, n_worlds: int, device: str, deterministic: bool = False, sensors: bool = False) -> mjw.Model:
     """The scene's model on ``device``, with ``PER_WORLD`` fields of its own for each world; ``deterministic`` and ``sensors`` as ``WarpEngine``'s."""
     with wp.ScopedDevice(device):
-        model = mjw.put_model(scene.model, batch_sizes={name: n_worlds for name in PER_WORLD})
+        model = mjw.put_model(host_model(scene), batch_sizes={name: n_worlds for name in PER_WORLD})
     if not sensors:
         model.opt.disableflags |= int(mjw.DisableBit.SENSOR)
     # The engine would print each overflow from the device, every step.
@@ -108,7 +116,7 @@ class WarpEngine:
         self._substeps = scene.physics.substeps
         self.model = put_model(scene, n_worlds, device, deterministic, sensors)
         with wp.ScopedDevice(device):
-            self.data = mjw.make_data(scene.model, n_worlds, nconmax=contacts_per_world, njmax=constraints_per_world)
+            self.data = mjw.make_data(host_model(scene), n_worlds, nconmax=contacts_per_world, njmax=constraints_per_world)
             self._parked: List[Any] = [wp.array(row, dtype=float) for row in parked(scene)]
             # All are parked while the kernels are loaded and captured.
             self.bad = wp.ones(n_worlds, dtype=bool)

@@ -72,13 +72,13 @@ def raw_warp(env: TrackingEnv, device: str) -> Callable[[], None]:
     import warp as wp
 
     from dextrack.sim.warp_capacity import probe
-    from dextrack.sim.warp_engine import put_model
+    from dextrack.sim.warp_engine import host_model, put_model
 
     reference = env.task.reference
     scene = build_scene(env.hand, reference.base_quaternion_w, env.task.object)
     contacts, constraints = probe(scene, device)
     with wp.ScopedDevice(device):
-        model, data = put_model(scene, 1, device), mjw.make_data(scene.model, env.n_worlds, nconmax=contacts, njmax=constraints)
+        model, data = put_model(scene, 1, device), mjw.make_data(host_model(scene), env.n_worlds, nconmax=contacts, njmax=constraints)
         start = scene.qpos(reference.hand[0], reference.object_position_w[0], reference.object_quaternion_w[0])
         wp.copy(data.qpos, wp.array(np.tile(start, (env.n_worlds, 1)), dtype=float))
         targets = wp.array(np.tile(reference.hand[0], (env.n_worlds, 1)), dtype=float)
