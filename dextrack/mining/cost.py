@@ -56,7 +56,7 @@ class TrackingCost:
         self._weights, self._contacts = arrays.array(baseline.weights), arrays.array(baseline.contacts_o)
         self._hand, self._joints, self._object = arrays.array(reference.hand), arrays.index(scene.hand_qpos), scene.object_qpos
         self._position, self._quaternion = arrays.array(reference.object_position_w), arrays.array(reference.object_quaternion_w)
-        self._outside: Callable[[Array], Array] = (lambda points: distance.query(points)[0]) if arrays.device is None else distance.on_device(arrays.device)
+        self._outside: Callable[[Array], Array] = distance.distances if arrays.device is None else distance.on_device(arrays.device)
 
     def __call__(self, qpos: Array, sensors: Array, first: int) -> Array:
         """Cost (...) of states after steps ``first`` .. ``first`` + H - 1: qpos (..., H, nq), sensors (..., H, F + 1, 3) as of ``Ensemble``."""

@@ -260,7 +260,7 @@ class GraspTuner:
         kept = np.arange(last) < until[..., None]
         error = np.where(kept, (away / c.away + turned / c.turned) / 2.0, 0.0).sum(axis=-1) / np.maximum(until, 1)
         # Pads sink in slowly: to look at every sixth step is enough, and costs less than the physics.
-        outside = self._distance.query(sensors[..., ::6, self._columns, :])[0] - self._radii
+        outside = self._distance.distances(sensors[..., ::6, self._columns, :]) - self._radii
         deep = np.maximum(-outside - 0.002, 0.0).max(axis=-1, initial=0.0)
         error += np.where(kept[..., ::6], deep / c.depth, 0.0).sum(axis=-1) / np.maximum(kept[..., ::6].sum(axis=-1), 1)
         share = np.clip((until - self._onset) / max(1, last - self._onset), 0.0, 1.0)

@@ -32,7 +32,6 @@ MAX_VOXELS = 1500000
 SEAM = 0.001
 """A face that another part covers within this distance, m, is inside the union."""
 _EXACT_WITHIN = 0.01
-_CORNERS = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,27 +57,53 @@ class SignedDistance:
         """
         points = np.asarray(points_o, dtype=np.float64)
         flat = points.reshape(-1, 3)
-        top = np.array(self.values.shape) - 1
-        u = np.clip((flat - self.origin_o) / self.spacing, 0.0, top)
-        cell = np.minimum(u.astype(np.int64), top - 1)
-        f = u - cell
-        strides = np.array([self.values.shape[1] * self.values.shape[2], self.values.shape[2], 1])
-        c = self.values.ravel()[(cell @ strides)[:, None] + _CORNERS @ strides].astype(np.float64)
-        x, y, z = f[:, :1], f[:, 1:2], f[:, 2:]
-        cx = c[:, :4] * (1 - x) + c[:, 4:] * x
-        cy = cx[:, :2] * (1 - y) + cx[:, 2:] * y
-        distance = (cy[:, :1] * (1 - z) + cy[:, 1:] * z)[:, 0]
-        dx = c[:, 4:] - c[:, :4]
-        dxy = dx[:, :2] * (1 - y) + dx[:, 2:] * y
-        dy = cx[:, 2:] - cx[:, :2]
-        gradient = np.concatenate([dxy[:, :1] * (1 - z) + dxy[:, 1:] * z, dy[:, :1] * (1 - z) + dy[:, 1:] * z, cy[:, 1:] - cy[:, :1]], axis=1) / self.spacing
-        beyond = flat - self.origin_o - u * self.spacing
-        outside = np.abs(beyond).max(axis=1) > 1e-9
+        (x, y, z), c, beyond = self._cells(flat)
+        c00, c01, c10, c11 = (c[i] + x * (c[4 + i] - c[i]) for i in range(4))
+        c0, c1 = c00 + y * (c10 - c00), c01 + y * (c11 - c01)
+        distance = c0 + z * (c1 - c0)
+        d00, d01, d10, d11 = (c[4 + i] - c[i] for i in range(4))
+        d0, d1 = d00 + y * (d10 - d00), d01 + y * (d11 - d01)
+        gradient = np.stack([d0 + z * (d1 - d0), (c10 - c00) + z * ((c11 - c01) - (c10 - c00)), c1 - c0], axis=1) / self.spacing
+        outside = np.abs(beyond).max(axis=0) > 1e-9
         if outside.any():
-            from_surface = beyond[outside] + distance[outside, None] * gradient[outside]
+            from_surface = beyond[:, outside].T + distance[outside, None] * gradient[outside]
             distance[outside] = np.linalg.norm(from_surface, axis=1)
             gradient[outside] = from_surface / distance[outside, None]
         return distance.reshape(points.shape[:-1]), gradient.reshape(points.shape)
+
+    def distances(self, points_o: Floats) -> Floats:
+        """The first of what ``query`` gives, (...), in m, in half its time."""
+        points = np.asarray(points_o, dtype=np.float64)
+        flat = points.reshape(-1, 3)
+        (x, y, z), c, beyond = self._cells(flat)
+        c00, c01, c10, c11 = (c[i] + x * (c[4 + i] - c[i]) for i in range(4))
+        c0, c1 = c00 + y * (c10 - c00), c01 + y * (c11 - c01)
+        distance = c0 + z * (c1 - c0)
+        outside = np.abs(beyond).max(axis=0) > 1e-9
+        if outside.any():
+            distance[outside] = self.query(flat[outside])[0]
+        out: Floats = distance.reshape(points.shape[:-1])
+        return out
+
+    def nearest(self, cells: NDArray[np.int64]) -> Floats:
+        """Values (...,), m, at the voxels ``cells`` (3, ...), or at the border's where those are beyond it; to 1.5 voxels those of all points in them."""
+        top = np.array(self.values.shape).reshape(3, *(1,) * (cells.ndim - 1)) - 1
+        at = np.clip(cells, 0, top)
+        out: Floats = self.values.ravel()[(at[0] * self.values.shape[1] + at[1]) * self.values.shape[2] + at[2]]
+        return out
+
+    def _cells(self, flat: Floats) -> Tuple[Floats, List[Floats], Floats]:
+        """Of points (n, 3): where in their cells they are (3, n), the values at the cells' 8 corners (n,), and how far beyond the grid they are (3, n), m."""
+        # One row per axis: numpy works on long rows, and a row of three is none.
+        along = (flat - self.origin_o).T / self.spacing
+        top = np.array(self.values.shape)[:, None] - 1
+        u = np.clip(along, 0.0, top)
+        cell = np.minimum(u.astype(np.int64), top - 1)
+        ny, nz = self.values.shape[1:]
+        at = (cell[0] * ny + cell[1]) * nz + cell[2]
+        values = self.values.ravel()
+        corners = [values[at + ((i >> 2 & 1) * ny + (i >> 1 & 1)) * nz + (i & 1)].astype(np.float64) for i in range(8)]
+        return u - cell, corners, (along - u) * self.spacing
 
     def query_torch(self, points_o: torch.Tensor) -> torch.Tensor:
         """Distance (...) in m at ``points_o`` (..., 3), m, as a torch tensor of the same type and device; differentiable once."""

@@ -141,7 +141,7 @@ def plan_contacts(
     if len(held) == 0:
         return empty
     tips = _human_tips(hand, keypoints_w[held], position_w[held], quaternion_w[held])
-    fingers = [f for f, p in tips.items() if np.median(distance.query(p)[0]) < config.near]
+    fingers = [f for f, p in tips.items() if np.median(distance.distances(p)) < config.near]
     if "thumb" not in fingers or len(fingers) < 2:
         return empty
     candidates = _surface(obj, distance, config.samples, seed)
@@ -180,7 +180,7 @@ def _surface(obj: ObjectSpec, distance: SignedDistance, count: int, seed: int) -
     areas = np.array([h.area for h in hulls])
     counts = np.maximum(20, (2 * count * areas / areas.sum()).astype(int))
     points = np.concatenate([trimesh.sample.sample_surface(h, c, seed=seed + i)[0] for i, (h, c) in enumerate(zip(hulls, counts, strict=True))])
-    outside = np.abs(distance.query(points)[0]) < 0.0015
+    outside = np.abs(distance.distances(points)) < 0.0015
     points = points[outside] if outside.sum() > 100 else points
     _, gradient = distance.query(points)
     return points, gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-9)

@@ -41,7 +41,7 @@ def hand_penetration(hand: HandSpec, base: Floats, theta: Floats, position_w: Fl
         points = HandKinematics(hand, base).points(torch.as_tensor(theta), bodies, offsets).numpy()
     inverse = rotations.conjugate(quaternion_w)[:, None]
     points_o = rotations.rotate(np.broadcast_to(inverse, points.shape[:-1] + (4,)), points - position_w[:, None])
-    depth = radii - distance.query(points_o)[0]
+    depth = radii - distance.distances(points_o)
     deepest: Floats = np.maximum(depth.max(axis=1), 0.0)
     return deepest
 
@@ -66,7 +66,7 @@ def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, pla
     held = slice(plan.onset, plan.release + 1)
     inverse = rotations.conjugate(motion.object_quaternion_w)[:, None]
     pads_o = rotations.rotate(np.broadcast_to(inverse, pads.shape[:-1] + (4,)), pads - motion.object_position_w[:, None])
-    gap = np.abs(distance.query(pads_o[held])[0] - np.array([tips[f].radius for f in plan.fingers]))
+    gap = np.abs(distance.distances(pads_o[held]) - np.array([tips[f].radius for f in plan.fingers]))
     penetration = hand_penetration(hand, base, theta, motion.object_position_w, motion.object_quaternion_w, distance)
     steps = np.abs(np.diff(theta[:, 6:], axis=0))
     wrist_speed = np.linalg.norm(np.diff(theta[:, :3], axis=0), axis=1) / CONTROL_PERIOD

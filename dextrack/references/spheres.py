@@ -65,22 +65,44 @@ class Spheres:
     def in_object(self, pose: Pose, grasp: Grasp) -> Overlaps:
         """Spheres that are inside the object of ``grasp``, or nearer than its clearance."""
         d = grasp.distance
+        to_object = grasp.rotation_w.transpose(0, 2, 1)
+        rotation = to_object @ pose.rotation
+        position = (to_object @ (pose.position - grasp.position_w)[..., None])[..., 0]
         # Nothing is nearer to the object than its projection on the grid, so beyond the grid the value at its border bounds the distance.
         last = d.origin_o + d.spacing * (np.array(d.values.shape) - 1)
+        balls_o: Floats = (rotation @ self._centres[:, None, :, None])[..., 0] + position
         # Far values are good to a voxel.
-        slack = 2.0 * d.spacing
-        centres_o = _to_object(self._balls(pose), grasp.rotation_w, grasp.position_w)
-        bound, _ = d.query(np.clip(centres_o, d.origin_o, last))
-        frames, spheres, bodies, points = self._members(pose, bound < self._reach[:, None] + grasp.clearance + slack)
-        points_o = _to_object(points, grasp.rotation_w[frames], grasp.position_w[frames])
+        bound = d.distances(np.clip(balls_o, d.origin_o, last))
+        wanted = bound < self._reach[:, None] + grasp.clearance + 2.0 * d.spacing
+        found = [self._close(int(b), np.flatnonzero(wanted[b]), rotation[b], position[b], grasp) for b in np.flatnonzero(wanted.any(axis=1))]
+        if not found:
+            none = np.zeros(0, dtype=np.intp)
+            return Overlaps(none, none, np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3)))
+        frames, spheres, bodies = (np.concatenate([f[i] for f in found]) for i in range(3))
+        points_o = np.concatenate([f[3] for f in found])
         # Beyond the grid nothing is nearer than PADDING.
         inside = np.flatnonzero(((points_o > d.origin_o) & (points_o < last)).all(axis=1))
-        value, gradient = d.query(points_o[inside])
-        depth = np.minimum(self._radii[spheres[inside]] + grasp.clearance[frames[inside]], PADDING) - value
-        deep = depth > 0.0
-        kept = inside[deep]
-        inward = -(grasp.rotation_w[frames[kept]] @ gradient[deep, :, None])[..., 0]
-        return Overlaps(frames[kept], bodies[kept], points[kept], depth[deep], inward)
+        depth = np.minimum(self._radii[spheres[inside]] + grasp.clearance[frames[inside]], PADDING) - d.distances(points_o[inside])
+        order = np.flatnonzero(depth > 0.0)
+        order = order[np.argsort(frames[inside[order]], kind="stable")]
+        kept = inside[order]
+        turned = grasp.rotation_w[frames[kept]]
+        _, gradient = d.query(points_o[kept])
+        points_w = np.einsum("nij,nj->ni", turned, points_o[kept]) + grasp.position_w[frames[kept]]
+        return Overlaps(frames[kept], bodies[kept], points_w, depth[order], -np.einsum("nij,nj->ni", turned, gradient))
+
+    def _close(self, body: int, at: Ints, rotation: Floats, position: Floats, grasp: Grasp) -> tuple[Ints, Ints, Ints, Floats]:
+        """Frame, sphere, body and centre, in the object's frame, of spheres of ``body`` that may touch in frames ``at``.
+
+        ``rotation`` (T, 3, 3) and ``position`` (T, 3) are the body's in that frame. The voxel that a centre is in tells most of the others apart.
+        """
+        d = grasp.distance
+        mine = slice(self._first[body], self._first[body] + self._counts[body])
+        # One row per axis, (3, A, S).
+        points = (rotation[at].transpose(1, 0, 2) @ self._offsets[mine].T) + position[at].T[..., None]
+        voxels = np.rint((points - d.origin_o[:, None, None]) / d.spacing).astype(np.int64)
+        frame, sphere = np.nonzero(d.nearest(voxels) < self._radii[mine] + grasp.clearance[at][:, None] + 3.0 * d.spacing)
+        return at[frame], self._first[body] + sphere, np.full(len(frame), body), points[:, frame, sphere].T
 
     def in_table(self, pose: Pose, margin: float) -> Overlaps:
         """Spheres that are less than ``margin`` m above the table."""
@@ -103,9 +125,3 @@ class Spheres:
         spheres = self._first[body[pair]] + np.arange(len(pair)) - (np.cumsum(count) - count)[pair]
         points = (pose.rotation[body, at][pair] @ self._offsets[spheres, :, None])[..., 0] + pose.position[body, at][pair]
         return at[pair], spheres, body[pair], points
-
-
-def _to_object(points_w: Floats, rotation_w: Floats, position_w: Floats) -> Floats:
-    """Points (..., T, 3) in the frame of an object at ``rotation_w`` (T, 3, 3), ``position_w`` (T, 3)."""
-    out: Floats = ((points_w - position_w)[..., None, :] @ rotation_w)[..., 0, :]
-    return out

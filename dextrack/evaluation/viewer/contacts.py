@@ -76,5 +76,5 @@ def measured(robot: HandMotion, motion: Motion, obj: ObjectSpec) -> Pads:
     centres = pad_centres(hand, robot)
     inverse = np.broadcast_to(rotations.conjugate(motion.object_quaternion_w)[:, None], centres.shape[:-1] + (4,))
     radii = np.array([tip.radius for tip in hand.fingertips])
-    distance, _ = signed_distance(obj).query(rotations.rotate(inverse, centres - motion.object_position_w[:, None]))
+    distance = signed_distance(obj).distances(rotations.rotate(inverse, centres - motion.object_position_w[:, None]))
     return Pads(tuple(tip.finger for tip in hand.fingertips), radii, centres, distance - radii)
