@@ -130,6 +130,15 @@ def test_shapes_and_no_points(box: SignedDistance) -> None:
     assert d.shape == (0,) and g.shape == (0, 3)
 
 
+def test_distances_are_those_of_a_query_and_voxels_tell_them_roughly(box: SignedDistance) -> None:
+    points = around(box, 3000, 6, margin=0.05)
+    np.testing.assert_array_equal(box.distances(points), box.query(points)[0])
+    assert box.distances(np.zeros((2, 0, 3))).shape == (2, 0)
+    voxels = np.rint((points - box.origin_o) / box.spacing).astype(np.int64)
+    inside = (box.nearest(voxels.T) == box.values[tuple(np.clip(voxels, 0, np.array(box.values.shape) - 1).T)]).all()
+    assert inside and (box.distances(points) > box.nearest(voxels.T) - 1.5 * box.spacing).all()
+
+
 def test_gradient_is_the_derivative(box: SignedDistance) -> None:
     points = around(box, 500, 5)
     _, gradient = box.query(points)

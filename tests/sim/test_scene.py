@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dextrack.hands import hand_names, load_hand
+from dextrack.references.reference import Reference
 from dextrack.sim import make_backend
 from dextrack.sim.physics import Physics
 from dextrack.sim.scene import build_scene
@@ -68,6 +69,24 @@ def test_effort_is_clamped_to_what_the_motors_give() -> None:
     data.ctrl[:] = data.qpos[scene.hand_qpos] + 1.0
     mujoco.mj_forward(scene.model, data)
     assert data.actuator_force[6:] == pytest.approx(0.26)
+
+
+def test_the_sparse_jacobian_changes_no_step() -> None:
+    reference, ends = Reference.load(Path(__file__).parents[1] / "mining" / "box_lift.npz"), []
+    for jacobian in (mujoco.mjtJacobian.mjJAC_SPARSE, mujoco.mjtJacobian.mjJAC_DENSE):
+        scene = build_scene(load_hand(reference.hand_name), reference.base_quaternion_w, synthetic.box())
+        assert scene.model.opt.jacobian == mujoco.mjtJacobian.mjJAC_SPARSE
+        scene.model.opt.jacobian = jacobian
+        data, n = mujoco.MjData(scene.model), reference.n_steps // 2
+        data.qpos[:] = scene.qpos(reference.hand[n], reference.object_position_w[n], reference.object_quaternion_w[n])
+        contacts = 0
+        for target in reference.hand[n : n + 10]:
+            data.ctrl[:] = target
+            mujoco.mj_step(scene.model, data, scene.physics.substeps)
+            contacts = max(contacts, data.ncon)
+        assert contacts >= 3
+        ends.append(data.qpos.copy())
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-8)
 
 
 def test_free_fall_matches_the_closed_form() -> None:
