@@ -83,7 +83,9 @@ def main() -> None:
     for name in names:
         rows.append(of_task(options.store, name, options.repeats))
         row = rows[-1]
-        print(f"{name}: {row['dense']['us_per_step']:.0f} us dense, {row['sparse']['us_per_step']:.0f} us sparse, {row['faster']:.2f} times as fast", flush=True)
+        print(
+            f"{name}: {row['dense']['us_per_step']:.0f} us dense, {row['sparse']['us_per_step']:.0f} us sparse, {row['faster']:.2f} times as fast", flush=True
+        )
     faster = np.array([row["faster"] for row in rows])
     summary = {"n": len(rows), "faster_median": float(np.median(faster)), "faster_least": float(faster.min()), "faster_most": float(faster.max())}
     print(", ".join(f"{key} {value:.4g}" for key, value in summary.items()))
