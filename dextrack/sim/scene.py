@@ -41,7 +41,7 @@ def set_options(spec: mujoco.MjSpec, physics: Physics) -> None:
     option.iterations = physics.iterations
     option.impratio = physics.impratio
     # Left to itself, MuJoCo takes a dense one below 60 degrees of freedom; a contact touches one finger and the object, which are 16 of 28 columns at most.
-    # The same Newton steps to rounding, in a half to two thirds of the time (tests/bench/jacobian.py).
+    # The same Newton steps to rounding, 1.5 times as fast (tests/bench/jacobian.py).
     option.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE
 
 
