@@ -58,9 +58,7 @@ class SignedDistance:
         points = np.asarray(points_o, dtype=np.float64)
         flat = points.reshape(-1, 3)
         (x, y, z), c, beyond = self._cells(flat)
-        c00, c01, c10, c11 = (c[i] + x * (c[4 + i] - c[i]) for i in range(4))
-        c0, c1 = c00 + y * (c10 - c00), c01 + y * (c11 - c01)
-        distance = c0 + z * (c1 - c0)
+        (c00, c01, c10, c11), (c0, c1), distance = _interpolated(x, y, z, c)
         d00, d01, d10, d11 = (c[4 + i] - c[i] for i in range(4))
         d0, d1 = d00 + y * (d10 - d00), d01 + y * (d11 - d01)
         gradient = np.stack([d0 + z * (d1 - d0), (c10 - c00) + z * ((c11 - c01) - (c10 - c00)), c1 - c0], axis=1) / self.spacing
@@ -76,9 +74,7 @@ class SignedDistance:
         points = np.asarray(points_o, dtype=np.float64)
         flat = points.reshape(-1, 3)
         (x, y, z), c, beyond = self._cells(flat)
-        c00, c01, c10, c11 = (c[i] + x * (c[4 + i] - c[i]) for i in range(4))
-        c0, c1 = c00 + y * (c10 - c00), c01 + y * (c11 - c01)
-        distance = c0 + z * (c1 - c0)
+        _, _, distance = _interpolated(x, y, z, c)
         outside = np.abs(beyond).max(axis=0) > 1e-9
         if outside.any():
             distance[outside] = self.query(flat[outside])[0]
@@ -120,6 +116,13 @@ class SignedDistance:
 
     def _arrays(self) -> Dict[str, Any]:
         return {"origin_o": self.origin_o, "spacing": np.float64(self.spacing), "values": self.values}
+
+
+def _interpolated(x: Floats, y: Floats, z: Floats, c: List[Floats]) -> Tuple[List[Floats], Tuple[Floats, Floats], Floats]:
+    """Values (n,) between corners ``c`` at ``x``, ``y``, ``z`` (n,) of their cells: on four edges along x, on two faces, and at the point."""
+    edges = [c[i] + x * (c[4 + i] - c[i]) for i in range(4)]
+    low, high = edges[0] + y * (edges[2] - edges[0]), edges[1] + y * (edges[3] - edges[1])
+    return edges, (low, high), low + z * (high - low)
 
 
 def signed_distance(spec: ObjectSpec, spacing: float = SPACING, cache: Optional[Path] = None) -> SignedDistance:
