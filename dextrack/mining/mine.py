@@ -47,7 +47,7 @@ class MineConfig:
     tuning: TuningConfig = TuningConfig()
     """How grasps are tuned where none passes its audition."""
     hardening: HardeningConfig = HardeningConfig(patience=5)
-    """How targets that do the task in the nominal world are hardened."""
+    """How targets that do the task in the nominal world are hardened; given up sooner than in polishing, which comes after it."""
     polishing: PolishingConfig = PolishingConfig()
     """How the best targets are polished where they lift and hold, and not in enough worlds."""
     grasps: int = 2

@@ -34,7 +34,7 @@ EARLY = 30
 
 
 def replay(scene: Scene, demonstration: Demonstration, kind: str) -> dict[str, Any]:
-    """Step the targets; microseconds per control step, Newton iterations per engine step, the state early and at the end."""
+    """Step the targets; microseconds per control step, Newton iterations of a control step's last engine step, the state early and at the end."""
     reference, model = demonstration.reference, scene.model
     model.opt.jacobian = KINDS[kind]
     data = mujoco.MjData(model)
