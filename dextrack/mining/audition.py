@@ -141,6 +141,7 @@ class Auditions:
         """Share of the first part that each grasp carried the object, by number."""
         self.whole: dict[int, float] = {}
         """Share of the way that those which were tried to the end did."""
+        self._guides = {0: reference}
 
     def run(self, progress: Callable[[float], None] | None = None) -> Iterator[Tried]:
         """Try grasps and yield those that were tried to the end as soon as they were; the caller may stop when one is good enough.
@@ -172,15 +173,20 @@ class Auditions:
         """Every grasp of ``run``, those that carried the object farthest first, but the reference's own among the first four; nothing is simulated."""
         ranked = sorted(self.first, key=lambda k: -(2.0 * self.whole.get(k, 0.0) + self.first[k]))
         for number in [*ranked[:3], 0, *ranked[3:]]:
-            guide = other_grasp(self._reference, self._obj, number, self._seed)
-            assert guide is not None  # it is planned as its beginning was
+            guide = self._guide(number)
             yield Tried(number, guide, make_baseline(guide, self._scene, self._force), 0.0, self.whole.get(number, 0.0), 0.0)
 
     def _encore(self, number: int) -> Tried:
         """Try the grasp, whose beginning was tried, to the end."""
-        guide = other_grasp(self._reference, self._obj, number, self._seed)
-        assert guide is not None  # it is planned as its beginning was
-        return self._to_the_end(number, guide)
+        return self._to_the_end(number, self._guide(number))
+
+    def _guide(self, number: int) -> Reference:
+        """The reference with a grasp whose beginning was tried, to its end."""
+        if number not in self._guides:
+            guide = other_grasp(self._reference, self._obj, number, self._seed)
+            assert guide is not None  # it is planned as its beginning was
+            self._guides[number] = guide
+        return self._guides[number]
 
     def _to_the_end(self, number: int, guide: Reference) -> Tried:
         baseline = make_baseline(guide, self._scene, self._force)

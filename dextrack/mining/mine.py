@@ -46,8 +46,8 @@ class MineConfig:
     """How grasps are tried out before anything is searched."""
     tuning: TuningConfig = TuningConfig()
     """How grasps are tuned where none passes its audition."""
-    hardening: HardeningConfig = HardeningConfig(patience=5)
-    """How targets that do the task in the nominal world are hardened; given up sooner than in polishing, which comes after it."""
+    hardening: HardeningConfig = HardeningConfig()
+    """How targets that do the task in the nominal world are hardened."""
     polishing: PolishingConfig = PolishingConfig()
     """How the best targets are polished where they lift and hold, and not in enough worlds."""
     grasps: int = 2

@@ -20,6 +20,7 @@ The file is an ``.npz`` of plain arrays, object frame throughout:
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
@@ -80,6 +81,13 @@ class ObjectSpec:
             raise InputError("object %s: mass %r kg is not plausible." % (self.name, self.mass), remedy="give a mass in kilograms.")
         if not (np.isfinite(self.friction) and 0.0 <= self.friction <= 10.0):
             raise InputError("object %s: friction %r is not plausible." % (self.name, self.friction), remedy="give a Coulomb coefficient, usually 0.3 to 1.5.")
+
+    @functools.cached_property
+    def hulls(self) -> Tuple[Any, ...]:
+        """Convex hulls of the parts, ``trimesh.Trimesh`` each. They are made once, and not to be changed."""
+        import trimesh
+
+        return tuple(trimesh.Trimesh(v, f).convex_hull for v, f in self.parts)
 
     @property
     def digest(self) -> str:

@@ -176,7 +176,7 @@ def _human_tips(hand: HandSpec, keypoints_w: Floats, position_w: Floats, quatern
 
 def _surface(obj: ObjectSpec, distance: SignedDistance, count: int, seed: int) -> tuple[Floats, Floats]:
     """Points (n, 3) on the outside of the union of the parts, with outward normals (n, 3) of the distance field."""
-    hulls = [trimesh.Trimesh(v, f).convex_hull for v, f in obj.parts]
+    hulls = obj.hulls
     areas = np.array([h.area for h in hulls])
     counts = np.maximum(20, (2 * count * areas / areas.sum()).astype(int))
     points = np.concatenate([trimesh.sample.sample_surface(h, c, seed=seed + i)[0] for i, (h, c) in enumerate(zip(hulls, counts, strict=True))])
@@ -188,7 +188,7 @@ def _surface(obj: ObjectSpec, distance: SignedDistance, count: int, seed: int) -
 
 def _centre(obj: ObjectSpec) -> Floats:
     """Centre of mass of the convex parts, (3,), m."""
-    hulls = [trimesh.Trimesh(v, f).convex_hull for v, f in obj.parts]
+    hulls = obj.hulls
     volumes = np.array([h.volume for h in hulls])
     centre: Floats = (np.array([h.center_mass for h in hulls]) * volumes[:, None]).sum(axis=0) / volumes.sum()
     return centre

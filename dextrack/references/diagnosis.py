@@ -46,6 +46,18 @@ def hand_penetration(hand: HandSpec, base: Floats, theta: Floats, position_w: Fl
     return deepest
 
 
+def planned(plan: ContactPlan) -> dict[str, Any]:
+    """The contact plan as a diagnosis has it."""
+    return {
+        "onset": plan.onset,
+        "release": plan.release,
+        "fingers": list(plan.fingers),
+        "contact_points_o": plan.points_o.tolist(),
+        "contact_normals_o": plan.normals_o.tolist(),
+        "opposition": plan.opposition,
+    }
+
+
 def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, plan: ContactPlan, distance: SignedDistance, obj: ObjectSpec) -> dict[str, Any]:
     """Measure a retargeted motion.
 
@@ -74,16 +86,10 @@ def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, pla
     out: dict[str, Any] = {
         "steps": len(theta) - 1,
         "duration_s": (len(theta) - 1) * CONTROL_PERIOD,
-        "onset": plan.onset,
-        "release": plan.release,
-        "fingers": list(plan.fingers),
-        "contact_points_o": plan.points_o.tolist(),
-        "contact_normals_o": plan.normals_o.tolist(),
-        "opposition": plan.opposition,
+        **planned(plan),
         "keypoint_error_m": float(keypoint_error.mean()),
         "fingertip_error_m": float(keypoint_error[:, tip_columns].mean()),
-        # A motion that is cut off before its first contact has no gaps.
-        "contact_gap_m": {f: float(gap[:, i].mean()) for i, f in enumerate(plan.fingers)} if len(gap) else {},
+        "contact_gap_m": {f: float(gap[:, i].mean()) for i, f in enumerate(plan.fingers)},
         "penetration_max_m": float(penetration.max()),
         "penetration_first_m": float(penetration[0]),
         "table_clearance_m": float(heights.min()),

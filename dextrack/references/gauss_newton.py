@@ -25,14 +25,28 @@ Ints = NDArray[np.intp]
 
 COARSE = 4
 """Frames from one that is solved for first to the next."""
-SOFTNESS = (np.inf, 20.0, 5.0, 2.0)
-"""Factors on the depth that costs 1, before the object is solid."""
-SOFT_TOLERANCE, TOLERANCE = 1e-2, 1e-3
-"""A stage ends when a step saves less than this part of the cost."""
 GOOD = 1.5
 """The next guess is not tried when a solid object costs less than this times what air does."""
 FIRST_DAMPING = 1e-3
 """Part of the diagonal that is added to it at first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Stages of ``solve``."""
+
+    softness: tuple[float, ...]
+    """Factors on the depth that costs 1, before the object is solid."""
+    soft_tolerance: float
+    """A stage before that ends when a step saves less than this part of the cost, ..."""
+    tolerance: float
+    """... and the others when it saves less than this part."""
+
+
+THOROUGH = Schedule((np.inf, 20.0, 5.0, 2.0), 1e-2, 1e-3)
+"""For a reference."""
+ROUGH = Schedule((np.inf, 5.0), 3e-2, 1e-2)
+"""For a grasp that is tried out and tuned: in simulation as good, on average over many, in half of the time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +159,14 @@ def _add(gradient: Floats, blocks: Floats, frames: Ints, rows: Floats, residuals
     gradient += product[..., -1]
 
 
-def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, progress: Callable[[float], None] | None = None, refine: bool = True) -> Solution:
+def solve(
+    problem: Problem,
+    guesses: Sequence[Floats],
+    iterations: int = 40,
+    progress: Callable[[float], None] | None = None,
+    refine: bool = True,
+    schedule: Schedule = THOROUGH,
+) -> Solution:
     """Minimise ``problem`` from coarse to fine.
 
     First every fourth frame, as if the object were air, then softer, then as it is: a hand that starts inside the object would else be pushed
@@ -159,6 +180,7 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
         progress: called with the fraction done.
         refine: whether all frames are solved for at the end; else those between every fourth are interpolated, for a quick look, and the cost is that of
             every fourth.
+        schedule: stages before the object is solid, and how soon each ends.
     """
     count = len(problem.human_w)
     kinematics = HandJacobians(problem.hand, problem.base_quaternion_w)
@@ -166,11 +188,11 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
     ends: list[Solution] = []
     for guess in guesses:
         theta, free = guess[frames], np.inf
-        for softness in SOFTNESS if problem.grasp else ():
+        for softness in schedule.softness if problem.grasp else ():
             soft = dataclasses.replace(coarse.weights, penetration_scale=coarse.weights.penetration_scale * softness)
-            end = descend(dataclasses.replace(coarse, weights=soft), theta, iterations, SOFT_TOLERANCE, kinematics)
+            end = descend(dataclasses.replace(coarse, weights=soft), theta, iterations, schedule.soft_tolerance, kinematics)
             theta, free = end.theta, min(free, end.cost)
-        ends.append(descend(coarse, theta, iterations, TOLERANCE, kinematics))
+        ends.append(descend(coarse, theta, iterations, schedule.tolerance, kinematics))
         if progress:
             progress(len(ends) / (len(guesses) + 1))
         if ends[-1].cost < GOOD * free:
@@ -178,7 +200,7 @@ def solve(problem: Problem, guesses: Sequence[Floats], iterations: int = 40, pro
     best = min(ends, key=lambda s: s.cost)
     whole = between(frames, best.theta, count)
     if refine:
-        solution = descend(problem, whole, iterations, TOLERANCE, kinematics)
+        solution = descend(problem, whole, iterations, schedule.tolerance, kinematics)
     else:
         solution = dataclasses.replace(best, theta=np.clip(whole, *problem.hand.limits()))
     if progress:

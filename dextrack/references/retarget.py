@@ -20,7 +20,7 @@ from dextrack.objects.distance import SignedDistance, signed_distance
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references import gauss_newton, lbfgs
 from dextrack.references.contacts import ContactConfig, ContactPlan, departure, plan_contacts, ramp
-from dextrack.references.diagnosis import diagnose, lowest_points
+from dextrack.references.diagnosis import diagnose, lowest_points, planned
 from dextrack.references.guess import first_guesses, half_closed
 from dextrack.references.objective import Grasp, Problem, Weights
 from dextrack.references.recording import Recording
@@ -135,7 +135,7 @@ def retarget(
 def regrasp(
     reference: Reference, obj: ObjectSpec, contact: ContactConfig, seed: int = 0, last: int | None = None, unlike: Sequence[ArrayLike] = ()
 ) -> Reference | None:
-    """Retarget the motion of ``reference`` again, beginning from its hand, with contacts that ``contact`` chooses.
+    """Retarget the motion of ``reference`` again, roughly, beginning from its hand, with contacts that ``contact`` chooses.
 
     Args:
         reference: whose object motion, time scale and base frame are kept.
@@ -146,7 +146,7 @@ def regrasp(
         unlike: contact points (F, 3), m, that are known already.
 
     Returns:
-        None where thumb and finger find no contact, or one with the points of ``unlike``, each to ``SAME_POINT``.
+        None where thumb and finger find no contact, or one with the points of ``unlike``, each to ``SAME_POINT``. Its diagnosis is the contact plan alone.
     """
     config, hand, base = RetargetConfig(contact=contact), load_hand(reference.hand_name), reference.base_quaternion_w
     whole = Resampled(reference.keypoints_w, reference.object_position_w, reference.object_quaternion_w, reference.time_scale)
@@ -157,14 +157,15 @@ def regrasp(
     n = reference.n_steps + 1 if last is None else min(last, reference.n_steps) + 1
     motion = Resampled(whole.keypoints_w[:n], whole.object_position_w[:n], whole.object_quaternion_w[:n], whole.time_scale)
     plan = dataclasses.replace(plan, weights=plan.weights[:n], release=min(plan.release, n - 1))
-    solution = gauss_newton.solve(_problem(hand, base, distance, motion, plan, config), (reference.hand[:n],), SOLVERS["gauss-newton"], refine=last is None)
+    problem = _problem(hand, base, distance, motion, plan, config)
+    solution = gauss_newton.solve(problem, (reference.hand[:n],), SOLVERS["gauss-newton"], refine=last is None, schedule=gauss_newton.ROUGH)
     return dataclasses.replace(
         reference,
         keypoints_w=motion.keypoints_w,
         object_position_w=motion.object_position_w,
         object_quaternion_w=motion.object_quaternion_w,
         hand=solution.theta,
-        diagnosis=diagnose(hand, base, solution.theta, motion, plan, distance, obj),
+        diagnosis=planned(plan),
         provenance={**reference.provenance, "config": dataclasses.asdict(config), "contact_seed": seed, "cost": solution.cost},
     )
 
