@@ -82,7 +82,7 @@ def pause(motion: Resampled, frame: int, seconds: float, period: float) -> Resam
     """Slow ``motion`` down around ``frame`` so that it takes ``seconds`` longer.
 
     A person lifts while still closing the fingers; a robot's have to press before they can carry. Time runs slower by a Gaussian of the frame
-    (standard deviation ``PAUSE_WIDTH`` frames), so that velocities stay continuous.
+    (standard deviation ``PAUSE_WIDTH`` frames), so that velocities stay continuous; what of that lies before the first frame or after the last is lost.
     """
     if seconds <= 0.0:
         return motion

@@ -22,7 +22,7 @@ def _motion(count: int) -> Resampled:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(60, 200), st.integers(30, 50), st.floats(0.1, 1.0))
+@given(st.integers(80, 200), st.integers(30, 50), st.floats(0.1, 1.0))
 def test_a_pause_adds_its_seconds_and_keeps_the_path(count: int, frame: int, seconds: float) -> None:
     motion = _motion(count)
     slow = pause(motion, frame, seconds, PERIOD)
