@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import psutil
 from command_line import command_line
+from mining_memory import of_campaign, resident_mb
 
 from dextrack import __version__
 from dextrack.demonstrations import store
@@ -58,7 +59,7 @@ class Campaign:
     def workers(self) -> list[psutil.Process]:
         """Those that are at work."""
         with contextlib.suppress(psutil.Error):
-            return [p for p in psutil.Process(self.driver.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+            return of_campaign(psutil.Process(self.driver.pid))[1:]
         return []
 
     def watch(self, seconds: float) -> None:
@@ -66,8 +67,7 @@ class Campaign:
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.driver.poll() is None:
             with contextlib.suppress(psutil.Error):
-                together = [psutil.Process(self.driver.pid), *self.workers()]
-                self.peak_mb = max(self.peak_mb, sum(p.memory_info().rss for p in together) / 1e6)
+                self.peak_mb = max(self.peak_mb, sum(resident_mb(of_campaign(psutil.Process(self.driver.pid)))))
             time.sleep(0.25)
 
     def finish(self) -> None:
