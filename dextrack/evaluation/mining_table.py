@@ -22,6 +22,7 @@ _COUNTS = (
     *((part, part) for part in PARTS),
     ("whole_verdict", "whole verdict"),
 )
+_ROWS = (*_COUNTS, ("whole_verdict_within_motor_speed", "whole verdict, fingers never faster than their motors"))
 _SHORT = {"passed": "✓", "failed": "✗", "not applicable": "n/a", "not measured": "-"}
 
 
@@ -30,7 +31,7 @@ def table(content: dict[str, Any]) -> str:
     n, methods = content["n"], [(key, name) for key, name in METHODS if content.get(key)]
     lines = [f"# Mining on {content['hand']}: {n} recordings", "", f"`{content['command']}`, {content['date'][:10]}, {content['machine']['cores']} cores.", ""]
     lines += ["| | " + " | ".join(name for _, name in methods) + " |", "|---|" + "---|" * len(methods)]
-    for key, label in _COUNTS:
+    for key, label in _ROWS:
         lines.append(f"| {label} | " + " | ".join(f"{content[m][key]} ({100 * content[m][key] / max(1, n):.0f} %)" for m, _ in methods) + " |")
     for key, label, form in (
         ("mean_seconds", "mean wall time per task, on one core", "{:.1f} s"),

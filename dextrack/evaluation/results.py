@@ -38,6 +38,8 @@ class Result:
     """None when the whole verdict passed within 20 degrees, and where ``why`` says why it is not known."""
     prediction: Prediction | None = None
     """None where it could not be made."""
+    finger_speed: float | None = None
+    """Largest part of its motor's speed that a finger joint takes in the nominal replay: beyond 1 the motor comes late. None where nothing was mined."""
 
     @property
     def tracked(self) -> bool:
@@ -60,7 +62,7 @@ class Result:
         row |= {"tracked": self.tracked, "passed": self.passed, **{part: self.part(part) for part in PARTS}}
         row |= {k: self.metrics.get(k) for k in ("t_err_m", "r_err_rad", "e_wrist", "e_finger_rad", "success_20", "success_40")}
         row["replays_survived"] = self.verdict.get("robust", {}).get("numbers", {}).get("survived")
-        row |= {k: self.cost.get(k) for k in _COST}
+        row |= {"finger_speed": self.finger_speed, **{k: self.cost.get(k) for k in _COST}}
         if f := self.failure:
             row |= {"cause": f.cause, "perturbed_cause": f.perturbed, "failed_part": f.part, "frame": f.frame, "finding": f.why}
         if self.prediction:
@@ -117,6 +119,7 @@ def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, r
         cost=_cost(demonstration, row),
         failure=explain(demonstration, obj),
         prediction=_predicted(demonstration, obj) if foretell else None,
+        finger_speed=float(demonstration.hand_spec.finger_speed(demonstration.hand, demonstration.reference.period).max()),
     )
 
 
@@ -161,6 +164,7 @@ def summary(results: Sequence[Result], total: int | None = None) -> dict[str, An
         "within_40deg": sum(bool(r.metrics.get("success_40")) for r in results),
         "within_20deg_and_lifted": tracked,
         "whole_verdict": passed,
+        "whole_verdict_within_motor_speed": sum(r.passed and (r.finger_speed or 0.0) <= 1.0 for r in results),
         **{part: sum(r.part(part) in ("passed", "not applicable") for r in results) for part in PARTS},
         "mean_seconds": sum(seconds) / len(seconds) if seconds else None,
         "mean_core_seconds": core / len(seconds) if seconds else None,

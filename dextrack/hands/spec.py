@@ -123,6 +123,11 @@ class HandSpec:
         wrist = np.array([2.0] * 3 + [2 * np.pi] * 3)
         return np.concatenate([-wrist, self.lower]), np.concatenate([wrist, self.upper])
 
+    def finger_speed(self, theta: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+        """Of each step of ``theta`` (N + 1, 22), ``period`` s apart: the largest part of its motor's speed that a finger joint takes, (N,)."""
+        share: NDArray[np.float64] = (np.abs(np.diff(theta[:, 6:], axis=0)) / (period * np.array(self.velocity))).max(axis=1)
+        return share
+
     def gains(self) -> Tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """(kp, kv, effort) over theta, shapes (22,), SI units of slide and hinge joints."""
         n = len(self.finger_joints)

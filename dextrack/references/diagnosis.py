@@ -94,7 +94,7 @@ def diagnose(hand: HandSpec, base: Floats, theta: Floats, motion: Resampled, pla
         "penetration_first_m": float(penetration[0]),
         "table_clearance_m": float(heights.min()),
         "jump_max_rad": float(steps.max()),
-        "finger_speed_share": float((steps / CONTROL_PERIOD / np.array(hand.velocity)).max()),
+        "finger_speed_share": float(hand.finger_speed(theta, CONTROL_PERIOD).max()),
         "wrist_speed_max_m_s": float(wrist_speed.max()),
         "wrist_hinge_ry_max_rad": float(np.abs(theta[:, 4]).max()),
         "lift_m": float(lowest.max()),

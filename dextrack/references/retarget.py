@@ -172,7 +172,7 @@ def regrasp(
 
 def _within_motor_speed(motion: Resampled, plan: ContactPlan, theta: Floats, hand: HandSpec) -> tuple[Resampled, ContactPlan, Floats, float]:
     """All of them slowed down where a finger joint asks for more than its motor's speed, and by how much where it is slowest; as they are where none does."""
-    share = (np.abs(np.diff(theta[:, 6:], axis=0)) / (CONTROL_PERIOD * np.array(hand.velocity))).max(axis=1)
+    share = hand.finger_speed(theta, CONTROL_PERIOD)
     if share.max() <= 1.0:
         return motion, plan, theta, 1.0
     at, frames = keep_up(share), np.arange(len(theta), dtype=np.float64)

@@ -71,6 +71,10 @@ def test_a_store_and_its_ledger_become_results(mined: Path) -> None:
     assert numbers["mean_seconds"] == 4.0 and numbers["core_hours"] == pytest.approx(0.002)
     assert numbers["physics_share"] == 0.5, "of the attempt that was timed, not of the whole task"
     assert numbers["causes"] == {NEVER: 1, UNREACHABLE: 1}
+    assert box.finger_speed and comet.finger_speed is None
+    good = dataclasses.replace(box, verdict={"passed": True})
+    numbers = summary([good, dataclasses.replace(good, finger_speed=1.01)])
+    assert (numbers["whole_verdict"], numbers["whole_verdict_within_motor_speed"]) == (2, 1)
 
 
 def test_what_cannot_be_explained_is_told_and_keeps_no_other_from_it(mined: Path, tmp_path: Path, data_folder: Path) -> None:

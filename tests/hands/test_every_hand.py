@@ -33,6 +33,15 @@ def hand(request: pytest.FixtureRequest) -> HandSpec:
     return load_hand(request.param)
 
 
+def test_the_speed_of_fingers_is_relative_to_each_motor(hand: HandSpec) -> None:
+    """The last joint moves at half of its speed, then the first at twice its own, backwards; the wrist does not count."""
+    theta = np.zeros((4, hand.dof))
+    theta[2:, -1] = 0.5 * hand.velocity[-1] * 0.02
+    theta[3:, 6] = -2.0 * hand.velocity[0] * 0.02
+    theta[1:, :6] = 1.0
+    assert hand.finger_speed(theta, 0.02) == pytest.approx([0.0, 0.5, 2.0])
+
+
 def task_for(hand: HandSpec) -> TrackingTask:
     """The synthetic recording, or its mirror image, retargeted in few iterations."""
     recording, obj = synthetic.recording(), synthetic.box()
