@@ -199,7 +199,9 @@ def made(
     engine: Engine = MUJOCO,
     motors: FingerMotors | None = None,
 ) -> Demonstration:
-    """The demonstration of ``reference``, marked with its inputs: mined, or only polished where the store at ``out`` has it mined from the same inputs without.
+    """The demonstration of ``reference``, marked with its inputs: mined, or gone on from where the store at ``out`` has it from the same inputs with less done.
+
+    Less is one try, and one without polishing.
 
     Args:
         reference: what to track.
@@ -211,27 +213,33 @@ def made(
         engine: what rolls out.
         motors: measured ones, instead of the hand's own.
     """
-    from dextrack.mining.mine import mine, polish
+    from dextrack.mining.mine import go_on, mine
 
     settings = (seed, engine, motors)
-    bare = inputs(made_from(reference), dataclasses.replace(config, polishing=dataclasses.replace(config.polishing, rounds=0)), *settings)
-    begun = None if out is None else stored(out, f"{reference.name}@{reference.hand_name}", bare)
-    if begun is None:
-        found = mine(reference, obj, config, seed, tell, engine, motors)
+    once = dataclasses.replace(config, again=dataclasses.replace(config.again, tries=1))
+    bare = dataclasses.replace(once, polishing=dataclasses.replace(config.polishing, rounds=0))
+    for less in (once, bare):
+        before = inputs(made_from(reference), less, *settings)
+        begun = None if out is None else stored(out, f"{reference.name}@{reference.hand_name}", before)
+        if begun is not None:
+            found = go_on(begun, obj, config, tell, engine, motors)
+            found = dataclasses.replace(found, provenance={**found.provenance, "went_on_from": before})
+            break
     else:
-        found = polish(begun, obj, config, tell, engine, motors)
-        found = dataclasses.replace(found, provenance={**found.provenance, "went_on_from": bare})
+        found = mine(reference, obj, config, seed, tell, engine, motors)
     return marked(found, inputs(made_from(reference), config, *settings))
 
 
 def inputs(digest: str, config: MineConfig, seed: int, engine: Engine = MUJOCO, motors: FingerMotors | None = None) -> str:
     """One digest of everything that a demonstration is made from.
 
-    Threads and devices do not matter; that of MuJoCo, of a hand's own motors and of no polishing is as it was before there was a choice.
+    Threads and devices do not matter; that of MuJoCo, of a hand's own motors, of one try and of no polishing is as it was before there was a choice.
     """
     values = dataclasses.asdict(dataclasses.replace(config, threads=1))
     if not config.polishing.rounds:
         del values["polishing"]
+    if config.again.tries == 1:
+        del values["again"]
     made_from: list[Any] = [digest, values, seed]
     if engine.backend != MUJOCO.backend:
         made_from.append(engine.backend)
@@ -284,7 +292,7 @@ def _row(campaign: Campaign, task: Task, state: str, why: str = "", ended: worke
 
 
 def _mined(campaign: Campaign, task: Task, demonstration: Demonstration, ended: workers.Ended | None, before: Row | None) -> Row:
-    """The row of a demonstration; one that was only polished has cost what its row ``before`` says as well."""
+    """The row of a demonstration; one that was gone on from has cost what its row ``before`` says as well."""
     p = demonstration.provenance
     more: dict[str, Any] = {"verdict": demonstration.verdict, "metrics": demonstration.metrics, "control_steps": int(p.get("control_steps", 0))}
     if ended is None:

@@ -17,6 +17,7 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, SimulationError
 from dextrack.hands.motors import FingerMotors
 from dextrack.hands.spec import load_hand
+from dextrack.mining.again import AgainConfig, best_of
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.demonstrating import demonstrate
 from dextrack.mining.engine import MUJOCO, Engine
@@ -50,6 +51,8 @@ class MineConfig:
     """How targets that do the task in the nominal world are hardened."""
     polishing: PolishingConfig = PolishingConfig()
     """How the best targets are polished where they lift and hold, and not in enough worlds."""
+    again: AgainConfig = AgainConfig()
+    """When all of this is done again from another seed."""
     grasps: int = 2
     """Grasps searched with where none passed its audition or was tuned until it did, those that carried the object farthest first; the best result is kept."""
     surviving: float = 0.9
@@ -80,13 +83,13 @@ def mine(
     engine: Engine = MUJOCO,
     motors: FingerMotors | None = None,
 ) -> Demonstration:
-    """Solve the tracking task of ``reference`` and ``obj``: try grasps out and tune them, and where none does it alone, search and harden.
+    """Solve the tracking task of ``reference`` and ``obj``: try grasps out and tune them, and where none does it alone, search and harden; if need be, again.
 
     Args:
         reference: what to track.
         obj: its object.
         config: settings; the measured defaults when None.
-        seed: of the first attempt; the same seed gives the same demonstration at any number of threads of MuJoCo.
+        seed: of the first try; the same seed gives the same demonstration at any number of threads of MuJoCo.
         progress: called as work goes on.
         motors: measured ones, instead of the hand's own; the demonstration keeps them.
         engine: what rolls out. Whatever it is, hold tests, the replay and the verdict are MuJoCo's on the CPU, so that verdicts compare.
@@ -100,6 +103,13 @@ def mine(
     """
     config = config or MineConfig()
     _refuse_mismatch(reference, obj, seed)
+    return best_of(lambda number: _once(reference, obj, config, number, progress, engine, motors), config.again, seed)
+
+
+def _once(
+    reference: Reference, obj: ObjectSpec, config: MineConfig, seed: int, progress: Progress | None, engine: Engine, motors: FingerMotors | None
+) -> Demonstration:
+    """One try."""
     work = _Work(reference, obj, config, seed, progress, engine, motors)
     try:
         work.audition()
@@ -113,7 +123,7 @@ def mine(
         work.close()
 
 
-def polish(
+def go_on(
     demonstration: Demonstration,
     obj: ObjectSpec,
     config: MineConfig | None = None,
@@ -121,7 +131,7 @@ def polish(
     engine: Engine = MUJOCO,
     motors: FingerMotors | None = None,
 ) -> Demonstration:
-    """Polish a demonstration that was mined without: what comes of it is what ``mine`` makes with the same settings and seed.
+    """Go on from a demonstration that was mined without polishing, or in one try: what comes of it is what ``mine`` makes with the same settings and seed.
 
     Args:
         demonstration: by the sampling tracker, as read from a store.
@@ -132,20 +142,25 @@ def polish(
         motors: see ``mine``.
 
     Raises:
-        InputError: the object is not the demonstration's, its motors are others, or another tracker has found it.
+        InputError: the object is not the demonstration's, its motors are others, another tracker has found it, or more was done already.
     """
     config, p = config or MineConfig(), demonstration.provenance
-    if p.get("tracker") != "sampling" or "polishing" in p:
-        what = f"demonstration {demonstration.reference.name}: it was found by another tracker than sampling, or is polished already."
+    if p.get("tracker") != "sampling" or len(p.get("tries", ())) > 1:
+        what = f"demonstration {demonstration.reference.name}: it was found by another tracker than sampling, or in several tries."
         raise InputError(what, remedy="mine it anew.")
     if p.get("motors") != (None if motors is None else json.loads(json.dumps(dataclasses.asdict(motors)))):  # as it comes back from a store: JSON has no tuples
         raise InputError(f"demonstration {demonstration.reference.name}: it was mined with other motors.", remedy="give the same --motors.")
-    _refuse_mismatch(demonstration.reference, obj, int(p["seed"]))
-    work = _Work(demonstration.reference, obj, config, int(p["seed"]), progress, engine, motors)
-    try:
-        return work.polished(demonstration)
-    finally:
-        work.close()
+    reference, seed = demonstration.reference, int(p["seed"])
+    _refuse_mismatch(reference, obj, seed)
+    if "polishing" not in p:
+        work = _Work(reference, obj, config, seed, progress, engine, motors)
+        try:
+            demonstration = work.polished(demonstration)
+        finally:
+            work.close()
+    found = best_of(lambda number: _once(reference, obj, config, number, progress, engine, motors), config.again, seed, demonstration)
+    settings = dataclasses.asdict(dataclasses.replace(config, threads=0))
+    return dataclasses.replace(found, provenance={**found.provenance, "config": settings, "version": __version__})
 
 
 def _refuse_mismatch(reference: Reference, obj: ObjectSpec, seed: int) -> None:
@@ -308,9 +323,8 @@ class _Work:
         cost["control_steps"] += polishing.spent.steps
         cost["physics_seconds"] += polishing.spent.physics_seconds
         told = {"held": best.held, "attempts": polishing.attempts, "surveys": dataclasses.asdict(polishing.spent)}
-        settings = dataclasses.asdict(dataclasses.replace(c, threads=0))
         seconds = p["seconds"] + time.monotonic() - began
-        return dataclasses.replace(found, provenance={**p, "config": settings, "version": __version__, "polishing": told, **cost, "seconds": seconds})
+        return dataclasses.replace(found, provenance={**p, "polishing": told, **cost, "seconds": seconds})
 
     def result(self) -> Demonstration:
         """The best demonstration, judged in the worlds of verdicts, with the cost of all attempts.

@@ -20,6 +20,7 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import SimulationError
 from dextrack.hands.motors import FingerMotors
 from dextrack.mining import campaign, tasks, workers
+from dextrack.mining.again import AgainConfig
 from dextrack.mining.engine import Engine
 from dextrack.mining.ledger import Row
 from dextrack.mining.polishing import PolishingConfig
@@ -37,6 +38,7 @@ class Config:
     """Of one task, on average."""
     threads: int = 1
     polishing: PolishingConfig = PolishingConfig()
+    again: AgainConfig = AgainConfig()
 
 
 class Quiet:

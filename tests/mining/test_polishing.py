@@ -14,6 +14,7 @@ from dextrack.errors import InputError, SimulationError
 from dextrack.hands import load_hand
 from dextrack.hands.motors import FingerMotors
 from dextrack.mining import campaign, ledger, mine, workers
+from dextrack.mining.again import AgainConfig
 from dextrack.mining.audition import AuditionConfig
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.engine import MUJOCO
@@ -118,7 +119,7 @@ def test_targets_that_diverge_cost_only_themselves(monkeypatch: pytest.MonkeyPat
 
 BARE = MineConfig(
     audition=AuditionConfig(grasps=1, squeezes=(1.5,)), tuning=TuningConfig(budget=0), hardening=HardeningConfig(budget=0),
-    polishing=PolishingConfig(rounds=0), surviving=0.0, threads=1,
+    polishing=PolishingConfig(rounds=0), again=AgainConfig(tries=1), surviving=0.0, threads=1,
 )  # fmt: skip
 """Mining that is content with a grasp which slips elsewhere."""
 POLISHED = dataclasses.replace(BARE, polishing=PolishingConfig(rounds=1, hopeless=0.0, hardening=HardeningConfig(budget=40_000)))
@@ -134,20 +135,19 @@ def test_what_was_mined_without_is_polished_to_the_same(tmp_path: Path) -> None:
     bare, path = mine.mine(reference, obj, BARE), tmp_path / "d.h5"
     assert "polishing" not in bare.provenance and bare.verdict["lifts_and_holds"]
     store.save(path, bare)
-    later, at_once = mine.polish(store.load(path, store.name_of(bare)), obj, POLISHED), mine.mine(reference, obj, POLISHED)
+    later, at_once = mine.go_on(store.load(path, store.name_of(bare)), obj, POLISHED), mine.mine(reference, obj, POLISHED)
     assert later.provenance["polishing"]["attempts"]
     assert (later.targets == at_once.targets).all() and later.verdict == at_once.verdict
     assert later.provenance["control_steps"] == at_once.provenance["control_steps"] > bare.provenance["control_steps"]
     assert later.provenance["config"] == at_once.provenance["config"]
     store.require_storable(later)
-    with pytest.raises(InputError, match="polished already"):
-        mine.polish(later, obj, POLISHED)
+    assert (mine.go_on(later, obj, POLISHED).targets == later.targets).all()  # there is nothing left to do
     motors = FingerMotors(3.4, 0.21, (0.2,) * 16)
     with pytest.raises(InputError, match="other motors"):
-        mine.polish(bare, obj, POLISHED, motors=motors)
+        mine.go_on(bare, obj, POLISHED, motors=motors)
     # What was mined with them, and read from a store, is polished with them.
     store.save(path, dataclasses.replace(bare, provenance={**bare.provenance, "motors": dataclasses.asdict(motors)}), replace=True)
-    mine.polish(store.load(path, store.name_of(bare)), obj, dataclasses.replace(POLISHED, polishing=PolishingConfig(rounds=1, hopeless=1.0)), motors=motors)
+    mine.go_on(store.load(path, store.name_of(bare)), obj, dataclasses.replace(POLISHED, polishing=PolishingConfig(rounds=1, hopeless=1.0)), motors=motors)
 
 
 def test_a_store_of_a_version_without_polishing_is_only_polished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_a_store_of_a_version_without_polishing_is_only_polished(tmp_path: Path,
         return Demonstration(reference, reference.hand[1:], *states, {}, {}, {"by": by})
 
     monkeypatch.setattr(mine, "mine", lambda *a: pretended("mine", *a))
-    monkeypatch.setattr(mine, "polish", lambda *a: pretended("polish", *a))
+    monkeypatch.setattr(mine, "go_on", lambda *a: pretended("go on", *a))
 
     def made(config: MineConfig, seed: int = 0, out: Path | None = path) -> Demonstration:
         return campaign.made(reference, synthetic.box(), out, config, seed, lambda *a: None)
@@ -169,7 +169,7 @@ def test_a_store_of_a_version_without_polishing_is_only_polished(tmp_path: Path,
     bare = made(BARE)
     store.save(path, bare)
     polished = made(POLISHED)
-    assert asked == ["mine", "polish"] and polished.provenance["went_on_from"] == bare.provenance["inputs"] != polished.provenance["inputs"]
+    assert asked == ["mine", "go on"] and polished.provenance["went_on_from"] == bare.provenance["inputs"] != polished.provenance["inputs"]
     made(POLISHED, seed=1)
     made(POLISHED, out=None)
     made(dataclasses.replace(POLISHED, grasps=1))
@@ -177,6 +177,8 @@ def test_a_store_of_a_version_without_polishing_is_only_polished(tmp_path: Path,
     store.save(path, polished, replace=True)
     made(dataclasses.replace(POLISHED, polishing=PolishingConfig(rounds=2)))
     assert asked[5:] == ["mine"]
+    again = made(dataclasses.replace(POLISHED, again=AgainConfig(tries=2)))
+    assert asked[6:] == ["go on"] and again.provenance["went_on_from"] == polished.provenance["inputs"]
 
 
 def test_what_was_only_polished_has_cost_what_mining_it_had(tmp_path: Path) -> None:
