@@ -55,6 +55,10 @@ class PolishingConfig:
     """Share of these in which targets lift and hold, from which they are left as they are, if their nominal replay has nothing against it either."""
     hopeless: float = 0.3
     """Share below which they are raised, and not hardened: mining has done that in vain."""
+    finishing: int = 1
+    """Hardenings at most after that, of what does not lift and hold in all of these worlds: of those that do a verdict is rarely another; 0: it is left."""
+    nearly: float = 0.75
+    """Share below which there is no finishing."""
     hold: float = 1.0
     """What it adds to the score of hardening that the object is lifted and held, beside a share of the way of 1."""
     away: float = 0.05
@@ -69,9 +73,9 @@ class PolishingConfig:
     def __post_init__(self) -> None:
         """Refuse numbers with which nothing can be polished."""
         require(self, "polishing", ("worlds",), "give at least 1, usually 24.", least=1)
-        require(self, "polishing", ("rounds", "hold"), "give a number of at least 0.")
+        require(self, "polishing", ("rounds", "finishing", "hold"), "give a number of at least 0.")
         require(self, "polishing", ("away", "turned"), "give a positive number; `dextrack mine --help` shows the usual one.", more=True)
-        for field in ("enough", "hopeless"):
+        for field in ("enough", "hopeless", "nearly"):
             if not 0.0 <= getattr(self, field) <= 1.0:
                 raise InputError(f"polishing: {field} is {getattr(self, field)}.", remedy="give a share from 0 to 1.")
 
@@ -152,25 +156,35 @@ class Polishing:
             SimulationError: the nominal replay of ``targets`` left the range of finite numbers.
         """
         c = self._config
-        best = self._raised(self._survey(targets))
-        for number in range(c.rounds):
-            if self._good(best) or best.held < c.hopeless:
+        best = self._raised(self._survey(targets), c.enough)
+        best = self._rounds(best, grasp, range(c.rounds), c.hopeless, c.enough, progress)
+        return self._finished(best, grasp, progress)
+
+    def finish(self, targets: Floats, grasp: int, progress: Callable[[float], None] | None = None) -> Surveyed:
+        """Finish ``targets``, which are polished already; arguments, result and errors as of ``run``."""
+        return self._finished(self._survey(targets), grasp, progress)
+
+    def _finished(self, best: Surveyed, grasp: int, progress: Callable[[float], None] | None) -> Surveyed:
+        c = self._config
+        return self._rounds(best, grasp, range(c.rounds, c.rounds + c.finishing), c.nearly, 1.0, progress)
+
+    def _rounds(self, best: Surveyed, grasp: int, numbers: range, hopeless: float, enough: float, progress: Callable[[float], None] | None) -> Surveyed:
+        """Harden and raise by turns, until it is good in the share ``enough`` of the worlds, and not at all below ``hopeless``."""
+        count = self._config.rounds + self._config.finishing
+        for number in numbers:
+            if _good(best, enough) or best.held < hopeless:
                 break
 
             def tell(done: float, number: int = number) -> None:
                 if progress is not None:
-                    progress((number + done) / c.rounds)
+                    progress((number + done) / count)
 
             for found in self._hardened(best, grasp, number, tell):
                 best = max(best, found, key=lambda s: s.rank)
-                if self._good(best):
+                if _good(best, enough):
                     break
-            best = self._raised(best)
+            best = self._raised(best, enough)
         return best
-
-    def _good(self, surveyed: Surveyed) -> bool:
-        """Whether it is left as it is."""
-        return surveyed.parts == PARTS and surveyed.held >= self._config.enough
 
     def _survey(self, targets: Floats) -> Surveyed:
         """Replay ``targets`` in the nominal world and in the uncertain ones."""
@@ -182,13 +196,13 @@ class Polishing:
         parts = verdict.lifted.ok + verdict.held.ok + verdict.clean.ok + near
         return Surveyed(targets, int(parts), float(np.mean(held)), *poses)
 
-    def _raised(self, surveyed: Surveyed) -> Surveyed:
-        """What raising the hand makes of it, as long as that makes it better."""
+    def _raised(self, surveyed: Surveyed, enough: float) -> Surveyed:
+        """What raising the hand makes of it, as long as that makes it better and it is not good in the share ``enough`` of the worlds."""
         c, limits = self._config, self._scene.hand.limits()
         best = surveyed
         for _ in range(c.raising.times):
             rise = self._raising.rise(best.position_w, best.quaternion_w)
-            if best.held >= c.enough or not rise.any():
+            if best.held >= enough or not rise.any():
                 break
             began, targets = time.monotonic(), best.targets.copy()
             targets[:, 2] += rise
@@ -212,7 +226,7 @@ class Polishing:
         made = (self._scene, self._hull, self._distance, c.hardening, self._tuning)
         hardening = Hardening(tried, surveyed.targets, *made, seed=seed, rollouts=self._rollouts, hold=c.hold)
         began = time.monotonic()
-        attempt = {"by": "polishing", "grasp": grasp, "seed": seed}
+        attempt = {"by": "polishing" if number < c.rounds else "finishing", "grasp": grasp, "seed": seed}
         for targets in hardening.run(progress):
             try:
                 found = self._survey(targets)
@@ -227,3 +241,8 @@ class Polishing:
 
     def _record(self, found: Surveyed, began: float, attempt: dict[str, Any]) -> None:
         self.attempts.append({**attempt, "parts": found.parts, "held": found.held, "seconds": time.monotonic() - began})
+
+
+def _good(surveyed: Surveyed, enough: float) -> bool:
+    """Whether it is left as it is."""
+    return surveyed.parts == PARTS and surveyed.held >= enough
