@@ -1,4 +1,4 @@
-"""Trying again: a task that does not come out firm is mined once more from another seed, and the better outcome is kept.
+"""Trying again, where it is asked for: a task that does not come out firm is mined once more from another seed, and the better outcome is kept.
 
 Which grasps are drawn and what a search samples hang on the seed, and what a grasp in contact does hangs on the smallest of differences: of the tasks that one
 try leaves unsolved, another solves some. Outcomes are chosen by their nominal replay and by the worlds of polishing's surveys, never by those that judge.
@@ -24,8 +24,8 @@ PARTS = ("lifted", "held", "clean")
 class AgainConfig:
     """When a task is mined again."""
 
-    tries: int = 2
-    """Tries at most."""
+    tries: int = 1
+    """Tries at most; 1: never again."""
     enough: float = 0.85
     """Share of the worlds of polishing in which targets lift and hold from which they are left as they are, if their nominal replay has nothing against it."""
     budget: int = 1_200_000
@@ -33,7 +33,7 @@ class AgainConfig:
 
     def __post_init__(self) -> None:
         """Refuse no try, and a share that is none."""
-        require(self, "mining again", ("tries",), "give at least 1, which is never again.", least=1)
+        require(self, "mining again", ("tries",), "give at least 1.", least=1)
         require(self, "mining again", ("budget",), "give a number of at least 0.")
         if not 0.0 <= self.enough <= 1.0:
             raise InputError(f"mining again: enough is {self.enough}.", remedy="give a share from 0 to 1, usually 0.85.")

@@ -119,7 +119,7 @@ def test_targets_that_diverge_cost_only_themselves(monkeypatch: pytest.MonkeyPat
 
 BARE = MineConfig(
     audition=AuditionConfig(grasps=1, squeezes=(1.5,)), tuning=TuningConfig(budget=0), hardening=HardeningConfig(budget=0),
-    polishing=PolishingConfig(rounds=0), again=AgainConfig(tries=1), surviving=0.0, threads=1,
+    polishing=PolishingConfig(rounds=0), surviving=0.0, threads=1,
 )  # fmt: skip
 """Mining that is content with a grasp which slips elsewhere."""
 POLISHED = dataclasses.replace(BARE, polishing=PolishingConfig(rounds=1, hopeless=0.0, hardening=HardeningConfig(budget=40_000)))
