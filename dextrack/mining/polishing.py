@@ -56,9 +56,9 @@ class PolishingConfig:
     hopeless: float = 0.3
     """Share below which they are raised, and not hardened: mining has done that in vain."""
     finishing: int = 1
-    """Hardenings at most after that, of what does not lift and hold in all of these worlds: of those that do a verdict is rarely another; 0: it is left."""
+    """Hardenings at most after that, of what lifts and holds in most of these worlds and not in all: what does in all nearly always passes its verdict."""
     nearly: float = 0.75
-    """Share below which there is no finishing."""
+    """Share of the worlds below which there is no finishing."""
     hold: float = 1.0
     """What it adds to the score of hardening that the object is lifted and held, beside a share of the way of 1."""
     away: float = 0.05
