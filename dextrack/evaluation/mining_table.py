@@ -23,6 +23,8 @@ _COUNTS = (
     ("whole_verdict", "whole verdict"),
 )
 _ROWS = (*_COUNTS, ("whole_verdict_within_motor_speed", "whole verdict, fingers never faster than their motors"))
+_BANDS = ((0.0, "less than 0.3"), (0.3, "0.3 to 0.75"), (0.75, "0.75 to 0.9"), (0.9, "0.9 and more, not all"), (1.0, "all"))
+"""Shares of the worlds by which polishing chooses: least of each band, and its name."""
 _SHORT = {"passed": "✓", "failed": "✗", "not applicable": "n/a", "not measured": "-"}
 
 
@@ -46,12 +48,27 @@ def table(content: dict[str, Any]) -> str:
     for part, c in content["by_part"].items():
         lines.append(f"| {part.replace('_', ' ')} | {c['n']} | {c['within_20deg_and_lifted']} | {c['whole_verdict']} |")
     lines += ["", "Causes of failure of sampling: " + (", ".join(f"{c} {k}" for c, k in content["sampling"]["causes"].items()) or "none") + ".", ""]
-    lines += [*_brittleness(content["brittleness"]), *_prediction(content["prediction"]), "", *_tasks(content["rows"])]
+    lines += [*_surveys(content["rows"]), *_brittleness(content["brittleness"]), *_prediction(content["prediction"]), "", *_tasks(content["rows"])]
     return "\n".join(lines) + "\n"
 
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
+
+
+def _surveys(rows: list[dict[str, Any]]) -> list[str]:
+    """How well the worlds by which polishing chooses foretell those that judge."""
+    surveyed = [row["sampling"] for row in rows if row["sampling"] and row["sampling"].get("surveyed") is not None]
+    if not surveyed:
+        return []
+    lines = ["Of the worlds by which polishing chooses, none of which judges, a demonstration lifts and holds in a share; of those with such a share pass:", ""]
+    lines += ["| share | n | whole verdict |", "|---|---|---|"]
+    least = np.array([low for low, _ in _BANDS])
+    bands = np.searchsorted(least, [s["surveyed"] for s in surveyed], side="right") - 1
+    for band, (_, label) in reversed(list(enumerate(_BANDS))):
+        mine = [s for s, at in zip(surveyed, bands, strict=True) if at == band]
+        lines.append(f"| {label} | {len(mine)} | {sum(s['passed'] for s in mine)} |")
+    return [*lines, ""]
 
 
 def _brittleness(tasks: dict[str, dict[str, int]]) -> list[str]:

@@ -41,6 +41,9 @@ class Result:
     finger_speed: float | None = None
     """Largest part of its motor's speed that a finger joint takes in the nominal replay: beyond 1 the motor comes late. None where nothing was mined."""
 
+    surveyed: float | None = None
+    """Share of the worlds by which polishing chooses in which it lifts and holds. None where nothing was polished."""
+
     @property
     def tracked(self) -> bool:
         """Within the paper's 20 degrees, and lifted by our verdict."""
@@ -62,7 +65,7 @@ class Result:
         row |= {"tracked": self.tracked, "passed": self.passed, **{part: self.part(part) for part in PARTS}}
         row |= {k: self.metrics.get(k) for k in ("t_err_m", "r_err_rad", "e_wrist", "e_finger_rad", "success_20", "success_40")}
         row["replays_survived"] = self.verdict.get("robust", {}).get("numbers", {}).get("survived")
-        row |= {"finger_speed": self.finger_speed, **{k: self.cost.get(k) for k in _COST}}
+        row |= {"finger_speed": self.finger_speed, "surveyed": self.surveyed, **{k: self.cost.get(k) for k in _COST}}
         if f := self.failure:
             row |= {"cause": f.cause, "perturbed_cause": f.perturbed, "failed_part": f.part, "frame": f.frame, "finding": f.why}
         if self.prediction:
@@ -120,6 +123,7 @@ def of_demonstration(task: str, demonstration: Demonstration, obj: ObjectSpec, r
         failure=explain(demonstration, obj),
         prediction=_predicted(demonstration, obj) if foretell else None,
         finger_speed=float(demonstration.hand_spec.finger_speed(demonstration.hand, demonstration.reference.period).max()),
+        surveyed=demonstration.provenance.get("polishing", {}).get("held"),
     )
 
 

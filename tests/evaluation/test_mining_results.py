@@ -146,7 +146,7 @@ def test_scores_of_predictions_by_hand() -> None:
 
 
 def test_tables_and_figure_of_a_bench(tmp_path: Path) -> None:
-    told = [fake("a_x@h", True, 0.9), fake("b_x@h", False, 0.2)]
+    told = [dataclasses.replace(fake("a_x@h", True, 0.9), surveyed=1.0), dataclasses.replace(fake("b_x@h", False, 0.2), surveyed=23 / 24)]
     rows = [
         {"task": r.task, "reference": r.task[:3], "hand": "h", "state": "mined", "why": "", "part": "test seen",
          "cause": r.as_row().get("cause"), "prediction": r.prediction.as_dict(),
@@ -160,6 +160,7 @@ def test_tables_and_figure_of_a_bench(tmp_path: Path) -> None:
     text = table(content)
     assert "| whole verdict | 0 (0 %) | 1 (50 %) |" in text and "pinch slipped: slipped" in text
     assert "2 lift and hold, and are not robust" in text and "| b_x | 7 | 6 |" in text and "| enough of them in | 2 | 0 |" in text
+    assert "| all | 1 | 1 |\n| 0.9 and more, not all | 1 | 0 |\n| 0.75 to 0.9 | 0 | 0 |" in text
     figure(content).savefig(tmp_path / "f.png")
     assert (tmp_path / "f.png").stat().st_size > 5000
 
