@@ -217,7 +217,7 @@ def made(
 
     settings = (seed, engine, motors)
     once = dataclasses.replace(config, again=dataclasses.replace(config.again, tries=1))
-    unfinished = dataclasses.replace(config.polishing, finishing=0)
+    unfinished = dataclasses.replace(config.polishing, finishing=dataclasses.replace(config.polishing.finishing, budget=0))
     bare = dataclasses.replace(config.polishing, rounds=0)
     for less in (once, *(dataclasses.replace(once, polishing=polishing) for polishing in (unfinished, bare))):
         before = inputs(made_from(reference), less, *settings)
@@ -240,7 +240,7 @@ def inputs(digest: str, config: MineConfig, seed: int, engine: Engine = MUJOCO, 
     values = dataclasses.asdict(dataclasses.replace(config, threads=1))
     if not config.polishing.rounds:
         del values["polishing"]
-    elif not config.polishing.finishing:
+    elif not config.polishing.finishing.budget:
         del values["polishing"]["finishing"], values["polishing"]["nearly"]
     if config.again.tries == 1:
         del values["again"]

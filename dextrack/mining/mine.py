@@ -154,7 +154,8 @@ def go_on(
         raise InputError(f"demonstration {demonstration.reference.name}: it was mined with other motors.", remedy="give the same --motors.")
     reference, seed = demonstration.reference, int(p["seed"])
     _refuse_mismatch(reference, obj, seed)
-    finished = not config.polishing.finishing or p["config"]["polishing"].get("finishing")  # which versions before had not
+    # Versions before had no finishing.
+    finished = not config.polishing.finishing.budget or p["config"]["polishing"].get("finishing", {"budget": 0})["budget"]
     if "polishing" not in p or not finished:
         work = _Work(reference, obj, config, seed, progress, engine, motors)
         try:

@@ -55,10 +55,6 @@ class PolishingConfig:
     """Share of these in which targets lift and hold, from which they are left as they are, if their nominal replay has nothing against it either."""
     hopeless: float = 0.3
     """Share below which they are raised, and not hardened: mining has done that in vain."""
-    finishing: int = 1
-    """Hardenings at most after that, of what lifts and holds in most of these worlds and not in all: what does in all nearly always passes its verdict."""
-    nearly: float = 0.75
-    """Share of the worlds below which there is no finishing."""
     hold: float = 1.0
     """What it adds to the score of hardening that the object is lifted and held, beside a share of the way of 1."""
     away: float = 0.05
@@ -67,13 +63,17 @@ class PolishingConfig:
     """... or turned away by more than this, rad: a verdict asks for no more."""
     hardening: HardeningConfig = HardeningConfig(budget=600_000)
     """Of each round."""
+    finishing: HardeningConfig = HardeningConfig(budget=250_000)
+    """Of another one after these, for what lifts and holds in most of the worlds and not in all: what does in all nearly always passes its verdict."""
+    nearly: float = 0.75
+    """Share of the worlds below which there is none."""
     raising: RaisingConfig = RaisingConfig()
     """How the hand is raised."""
 
     def __post_init__(self) -> None:
         """Refuse numbers with which nothing can be polished."""
         require(self, "polishing", ("worlds",), "give at least 1, usually 24.", least=1)
-        require(self, "polishing", ("rounds", "finishing", "hold"), "give a number of at least 0.")
+        require(self, "polishing", ("rounds", "hold"), "give a number of at least 0.")
         require(self, "polishing", ("away", "turned"), "give a positive number; `dextrack mine --help` shows the usual one.", more=True)
         for field in ("enough", "hopeless", "nearly"):
             if not 0.0 <= getattr(self, field) <= 1.0:
@@ -157,7 +157,9 @@ class Polishing:
         """
         c = self._config
         best = self._raised(self._survey(targets), c.enough)
-        best = self._rounds(best, grasp, range(c.rounds), c.hopeless, c.enough, progress)
+        for number in range(c.rounds):
+            if not _good(best, c.enough) and best.held >= c.hopeless:
+                best = self._round(best, grasp, number, c.hardening, c.enough, progress)
         return self._finished(best, grasp, progress)
 
     def finish(self, targets: Floats, grasp: int, progress: Callable[[float], None] | None = None) -> Surveyed:
@@ -166,25 +168,22 @@ class Polishing:
 
     def _finished(self, best: Surveyed, grasp: int, progress: Callable[[float], None] | None) -> Surveyed:
         c = self._config
-        return self._rounds(best, grasp, range(c.rounds, c.rounds + c.finishing), c.nearly, 1.0, progress)
+        if not c.finishing.budget or _good(best, 1.0) or best.held < c.nearly:
+            return best
+        return self._round(best, grasp, c.rounds, c.finishing, 1.0, progress)
 
-    def _rounds(self, best: Surveyed, grasp: int, numbers: range, hopeless: float, enough: float, progress: Callable[[float], None] | None) -> Surveyed:
-        """Harden and raise by turns, until it is good in the share ``enough`` of the worlds, and not at all below ``hopeless``."""
-        count = self._config.rounds + self._config.finishing
-        for number in numbers:
-            if _good(best, enough) or best.held < hopeless:
+    def _round(self, best: Surveyed, grasp: int, number: int, config: HardeningConfig, enough: float, progress: Callable[[float], None] | None) -> Surveyed:
+        """Harden and raise until it is good in the share ``enough`` of the worlds."""
+
+        def tell(done: float) -> None:
+            if progress is not None:
+                progress((number + done) / (self._config.rounds + 1))
+
+        for found in self._hardened(best, grasp, number, config, tell):
+            best = max(best, found, key=lambda s: s.rank)
+            if _good(best, enough):
                 break
-
-            def tell(done: float, number: int = number) -> None:
-                if progress is not None:
-                    progress((number + done) / count)
-
-            for found in self._hardened(best, grasp, number, tell):
-                best = max(best, found, key=lambda s: s.rank)
-                if _good(best, enough):
-                    break
-            best = self._raised(best, enough)
-        return best
+        return self._raised(best, enough)
 
     def _survey(self, targets: Floats) -> Surveyed:
         """Replay ``targets`` in the nominal world and in the uncertain ones."""
@@ -216,14 +215,14 @@ class Polishing:
             best = found
         return best
 
-    def _hardened(self, surveyed: Surveyed, grasp: int, number: int, progress: Callable[[float], None]) -> Iterator[Surveyed]:
+    def _hardened(self, surveyed: Surveyed, grasp: int, number: int, config: HardeningConfig, progress: Callable[[float], None]) -> Iterator[Surveyed]:
         """Harden, and survey what is better by the worlds of hardening; the caller may stop when one is good enough."""
         c, seed = self._config, self._seed + SEEDS + number
         guide = other_grasp(self._reference, self._obj, grasp, self._seed)
         if guide is None:
             raise InputError(f"polishing {self._reference.name}: there is no grasp {grasp}.", remedy="mine it again.")
         tried = Tried(grasp, guide, make_baseline(guide, self._scene, self._force), 0.0, 0.0, 0.0)
-        made = (self._scene, self._hull, self._distance, c.hardening, self._tuning)
+        made = (self._scene, self._hull, self._distance, config, self._tuning)
         hardening = Hardening(tried, surveyed.targets, *made, seed=seed, rollouts=self._rollouts, hold=c.hold)
         began = time.monotonic()
         attempt = {"by": "polishing" if number < c.rounds else "finishing", "grasp": grasp, "seed": seed}

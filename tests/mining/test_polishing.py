@@ -179,7 +179,7 @@ def test_a_store_of_a_version_without_polishing_is_only_polished(tmp_path: Path,
     assert asked[5:] == ["mine"]
     again = made(dataclasses.replace(POLISHED, again=AgainConfig(tries=2)))
     assert asked[6:] == ["go on"] and again.provenance["went_on_from"] == polished.provenance["inputs"]
-    unfinished = made(dataclasses.replace(POLISHED, polishing=dataclasses.replace(POLISHED.polishing, finishing=0)), out=None)
+    unfinished = made(dataclasses.replace(POLISHED, polishing=dataclasses.replace(POLISHED.polishing, finishing=HardeningConfig(budget=0))), out=None)
     store.save(path, unfinished, replace=True)
     finished = made(POLISHED)
     assert asked[7:] == ["mine", "go on"] and finished.provenance["went_on_from"] == unfinished.provenance["inputs"]
@@ -208,8 +208,9 @@ def test_what_was_polished_is_finished_to_the_same(tmp_path: Path) -> None:
     obj = dataclasses.replace(synthetic.box(), friction=0.3)
     whole, path = Reference.load(BOX_LIFT), tmp_path / "d.h5"
     reference = dataclasses.replace(whole, provenance={**whole.provenance, "object": obj.digest})
-    both = dataclasses.replace(POLISHED.polishing, finishing=1, nearly=0.0, enough=0.5, hardening=HardeningConfig(budget=160_000))
-    begun = mine.mine(reference, obj, dataclasses.replace(POLISHED, polishing=dataclasses.replace(both, finishing=0)))
+    slowly = HardeningConfig(budget=160_000)
+    both = dataclasses.replace(POLISHED.polishing, finishing=slowly, nearly=0.0, enough=0.5, hardening=slowly)
+    begun = mine.mine(reference, obj, dataclasses.replace(POLISHED, polishing=dataclasses.replace(both, finishing=HardeningConfig(budget=0))))
     store.save(path, begun)
     wanted = dataclasses.replace(POLISHED, polishing=both)
     later, at_once = mine.go_on(store.load(path, store.name_of(begun)), obj, wanted), mine.mine(reference, obj, wanted)
@@ -222,9 +223,7 @@ def test_what_was_polished_is_finished_to_the_same(tmp_path: Path) -> None:
     store.require_storable(later)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"rounds": -1}, {"finishing": -1}, {"nearly": 2.0}, {"worlds": 0}, {"enough": 1.5}, {"hopeless": -0.1}, {"hold": -1.0}, {"away": 0.0}]
-)
+@pytest.mark.parametrize("settings", [{"rounds": -1}, {"nearly": 2.0}, {"worlds": 0}, {"enough": 1.5}, {"hopeless": -0.1}, {"hold": -1.0}, {"away": 0.0}])
 def test_settings_that_make_no_sense_are_refused_by_name(settings: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):
         PolishingConfig(**settings)  # type: ignore[arg-type]
