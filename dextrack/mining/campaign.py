@@ -201,7 +201,7 @@ def made(
 ) -> Demonstration:
     """The demonstration of ``reference``, marked with its inputs: mined, or gone on from where the store at ``out`` has it from the same inputs with less done.
 
-    Less is one try, and one without finishing or without polishing.
+    Less is one try, and one without polishing.
 
     Args:
         reference: what to track.
@@ -217,9 +217,8 @@ def made(
 
     settings = (seed, engine, motors)
     once = dataclasses.replace(config, again=dataclasses.replace(config.again, tries=1))
-    unfinished = dataclasses.replace(config.polishing, finishing=dataclasses.replace(config.polishing.finishing, budget=0))
-    bare = dataclasses.replace(config.polishing, rounds=0)
-    for less in (once, *(dataclasses.replace(once, polishing=polishing) for polishing in (unfinished, bare))):
+    bare = dataclasses.replace(once, polishing=dataclasses.replace(config.polishing, rounds=0))
+    for less in (once, bare):
         before = inputs(made_from(reference), less, *settings)
         begun = None if out is None else stored(out, f"{reference.name}@{reference.hand_name}", before)
         if begun is not None:
@@ -234,14 +233,11 @@ def made(
 def inputs(digest: str, config: MineConfig, seed: int, engine: Engine = MUJOCO, motors: FingerMotors | None = None) -> str:
     """One digest of everything that a demonstration is made from.
 
-    Threads and devices do not matter; that of MuJoCo, of a hand's own motors, of one try, of no finishing and of no polishing is as it was before there was a
-    choice.
+    Threads and devices do not matter; that of MuJoCo, of a hand's own motors, of one try and of no polishing is as it was before there was a choice.
     """
     values = dataclasses.asdict(dataclasses.replace(config, threads=1))
     if not config.polishing.rounds:
         del values["polishing"]
-    elif not config.polishing.finishing.budget:
-        del values["polishing"]["finishing"], values["polishing"]["nearly"]
     if config.again.tries == 1:
         del values["again"]
     made_from: list[Any] = [digest, values, seed]

@@ -131,9 +131,7 @@ def go_on(
     engine: Engine = MUJOCO,
     motors: FingerMotors | None = None,
 ) -> Demonstration:
-    """Go on from a demonstration that was mined without polishing, or without finishing, or in one try.
-
-    What comes of it is what ``mine`` makes with the same settings and seed.
+    """Go on from a demonstration that was mined without polishing, or in one try: what comes of it is what ``mine`` makes with the same settings and seed.
 
     Args:
         demonstration: by the sampling tracker, as read from a store.
@@ -154,9 +152,7 @@ def go_on(
         raise InputError(f"demonstration {demonstration.reference.name}: it was mined with other motors.", remedy="give the same --motors.")
     reference, seed = demonstration.reference, int(p["seed"])
     _refuse_mismatch(reference, obj, seed)
-    # Versions before had no finishing.
-    finished = not config.polishing.finishing.budget or p["config"]["polishing"].get("finishing", {"budget": 0})["budget"]
-    if "polishing" not in p or not finished:
+    if "polishing" not in p:
         work = _Work(reference, obj, config, seed, progress, engine, motors)
         try:
             demonstration = work.polished(demonstration)
@@ -313,24 +309,20 @@ class _Work:
         return bool(found.verdict["lifts_and_holds"])
 
     def polished(self, found: Demonstration) -> Demonstration:
-        """``found`` with its targets polished, or finished where they are, if they lift and hold; judged again if that changed them, and with what it cost."""
+        """``found`` with its targets polished, where they lift and hold, judged again if that changed them, and with what it cost."""
         c, p, began = self._config, found.provenance, time.monotonic()
         if not c.polishing.rounds or not found.verdict["lifts_and_holds"]:
             return found
         made = (self._reference, self._obj, self._scene, self._hull, self._distance, c.polishing, c.tuning, c.sampling.force)
         polishing = Polishing(*made, seed=self._seed, rollouts=self._rollouts, threads=c.threads)
-        number, before = len(p["attempts"]), p.get("polishing")
-        do = polishing.run if before is None else polishing.finish
-        best = do(found.targets, int(p["attempts"][p["attempt"]]["grasp"]), lambda done: self._tell(number + 1, done))
+        number = len(p["attempts"])
+        best = polishing.run(found.targets, int(p["attempts"][p["attempt"]]["grasp"]), lambda done: self._tell(number + 1, done))
         if best.targets is not found.targets:
             found = demonstrate(self._scene, self._reference, self._obj, best.targets, {}, began, c.threads, None, polishing.spent)
         cost = {field: p[field] + sum(a[field] for a in polishing.attempts) for field in ("control_steps", "physics_seconds")}
         cost["control_steps"] += polishing.spent.steps
         cost["physics_seconds"] += polishing.spent.physics_seconds
-        told: dict[str, Any] = {"held": best.held, "attempts": polishing.attempts, "surveys": dataclasses.asdict(polishing.spent)}
-        if before is not None:
-            told["attempts"] = [*before["attempts"], *polishing.attempts]
-            told["surveys"] = {field: before["surveys"][field] + spent for field, spent in told["surveys"].items()}
+        told = {"held": best.held, "attempts": polishing.attempts, "surveys": dataclasses.asdict(polishing.spent)}
         seconds = p["seconds"] + time.monotonic() - began
         return dataclasses.replace(found, provenance={**p, "polishing": told, **cost, "seconds": seconds})
 

@@ -63,10 +63,6 @@ class PolishingConfig:
     """... or turned away by more than this, rad: a verdict asks for no more."""
     hardening: HardeningConfig = HardeningConfig(budget=600_000)
     """Of each round."""
-    finishing: HardeningConfig = HardeningConfig(budget=250_000)
-    """Of another one after these, for what lifts and holds in most of the worlds and not in all: what does in all nearly always passes its verdict."""
-    nearly: float = 0.75
-    """Share of the worlds below which there is none."""
     raising: RaisingConfig = RaisingConfig()
     """How the hand is raised."""
 
@@ -75,7 +71,7 @@ class PolishingConfig:
         require(self, "polishing", ("worlds",), "give at least 1, usually 24.", least=1)
         require(self, "polishing", ("rounds", "hold"), "give a number of at least 0.")
         require(self, "polishing", ("away", "turned"), "give a positive number; `dextrack mine --help` shows the usual one.", more=True)
-        for field in ("enough", "hopeless", "nearly"):
+        for field in ("enough", "hopeless"):
             if not 0.0 <= getattr(self, field) <= 1.0:
                 raise InputError(f"polishing: {field} is {getattr(self, field)}.", remedy="give a share from 0 to 1.")
 
@@ -156,34 +152,25 @@ class Polishing:
             SimulationError: the nominal replay of ``targets`` left the range of finite numbers.
         """
         c = self._config
-        best = self._raised(self._survey(targets), c.enough)
+        best = self._raised(self._survey(targets))
         for number in range(c.rounds):
-            if not _good(best, c.enough) and best.held >= c.hopeless:
-                best = self._round(best, grasp, number, c.hardening, c.enough, progress)
-        return self._finished(best, grasp, progress)
-
-    def finish(self, targets: Floats, grasp: int, progress: Callable[[float], None] | None = None) -> Surveyed:
-        """Finish ``targets``, which are polished already; arguments, result and errors as of ``run``."""
-        return self._finished(self._survey(targets), grasp, progress)
-
-    def _finished(self, best: Surveyed, grasp: int, progress: Callable[[float], None] | None) -> Surveyed:
-        c = self._config
-        if not c.finishing.budget or _good(best, 1.0) or best.held < c.nearly:
-            return best
-        return self._round(best, grasp, c.rounds, c.finishing, 1.0, progress)
-
-    def _round(self, best: Surveyed, grasp: int, number: int, config: HardeningConfig, enough: float, progress: Callable[[float], None] | None) -> Surveyed:
-        """Harden and raise until it is good in the share ``enough`` of the worlds."""
-
-        def tell(done: float) -> None:
-            if progress is not None:
-                progress((number + done) / (self._config.rounds + 1))
-
-        for found in self._hardened(best, grasp, number, config, tell):
-            best = max(best, found, key=lambda s: s.rank)
-            if _good(best, enough):
+            if self._good(best) or best.held < c.hopeless:
                 break
-        return self._raised(best, enough)
+
+            def tell(done: float, number: int = number) -> None:
+                if progress is not None:
+                    progress((number + done) / c.rounds)
+
+            for found in self._hardened(best, grasp, number, tell):
+                best = max(best, found, key=lambda s: s.rank)
+                if self._good(best):
+                    break
+            best = self._raised(best)
+        return best
+
+    def _good(self, surveyed: Surveyed) -> bool:
+        """Whether it is left as it is."""
+        return surveyed.parts == PARTS and surveyed.held >= self._config.enough
 
     def _survey(self, targets: Floats) -> Surveyed:
         """Replay ``targets`` in the nominal world and in the uncertain ones."""
@@ -195,13 +182,13 @@ class Polishing:
         parts = verdict.lifted.ok + verdict.held.ok + verdict.clean.ok + near
         return Surveyed(targets, int(parts), float(np.mean(held)), *poses)
 
-    def _raised(self, surveyed: Surveyed, enough: float) -> Surveyed:
-        """What raising the hand makes of it, as long as that makes it better and it is not good in the share ``enough`` of the worlds."""
+    def _raised(self, surveyed: Surveyed) -> Surveyed:
+        """What raising the hand makes of it, as long as that makes it better."""
         c, limits = self._config, self._scene.hand.limits()
         best = surveyed
         for _ in range(c.raising.times):
             rise = self._raising.rise(best.position_w, best.quaternion_w)
-            if best.held >= enough or not rise.any():
+            if best.held >= c.enough or not rise.any():
                 break
             began, targets = time.monotonic(), best.targets.copy()
             targets[:, 2] += rise
@@ -215,17 +202,17 @@ class Polishing:
             best = found
         return best
 
-    def _hardened(self, surveyed: Surveyed, grasp: int, number: int, config: HardeningConfig, progress: Callable[[float], None]) -> Iterator[Surveyed]:
+    def _hardened(self, surveyed: Surveyed, grasp: int, number: int, progress: Callable[[float], None]) -> Iterator[Surveyed]:
         """Harden, and survey what is better by the worlds of hardening; the caller may stop when one is good enough."""
         c, seed = self._config, self._seed + SEEDS + number
         guide = other_grasp(self._reference, self._obj, grasp, self._seed)
         if guide is None:
             raise InputError(f"polishing {self._reference.name}: there is no grasp {grasp}.", remedy="mine it again.")
         tried = Tried(grasp, guide, make_baseline(guide, self._scene, self._force), 0.0, 0.0, 0.0)
-        made = (self._scene, self._hull, self._distance, config, self._tuning)
+        made = (self._scene, self._hull, self._distance, c.hardening, self._tuning)
         hardening = Hardening(tried, surveyed.targets, *made, seed=seed, rollouts=self._rollouts, hold=c.hold)
         began = time.monotonic()
-        attempt = {"by": "polishing" if number < c.rounds else "finishing", "grasp": grasp, "seed": seed}
+        attempt = {"by": "polishing", "grasp": grasp, "seed": seed}
         for targets in hardening.run(progress):
             try:
                 found = self._survey(targets)
@@ -240,8 +227,3 @@ class Polishing:
 
     def _record(self, found: Surveyed, began: float, attempt: dict[str, Any]) -> None:
         self.attempts.append({**attempt, "parts": found.parts, "held": found.held, "seconds": time.monotonic() - began})
-
-
-def _good(surveyed: Surveyed, enough: float) -> bool:
-    """Whether it is left as it is."""
-    return surveyed.parts == PARTS and surveyed.held >= enough

@@ -103,7 +103,7 @@ def test_what_was_mined_in_one_try_goes_on_to_the_same(tmp_path: Path) -> None:
     reference = dataclasses.replace(whole, provenance={**whole.provenance, "object": obj.digest})
     once = MineConfig(
         audition=AuditionConfig(grasps=2, squeezes=(1.5,)), tuning=TuningConfig(budget=0), hardening=HardeningConfig(budget=0), grasps=1,
-        sampling=SamplingConfig(samples=4, iterations=1), polishing=PolishingConfig(rounds=1, hopeless=1.0), threads=1,
+        sampling=SamplingConfig(samples=4, iterations=1), polishing=PolishingConfig(rounds=1, hopeless=1.0), again=AgainConfig(tries=1), threads=1,
     )  # fmt: skip
     twice = dataclasses.replace(once, again=AgainConfig(tries=2, enough=1.0))
     first, path = mine(reference, obj, once), tmp_path / "d.h5"

@@ -14,6 +14,7 @@ import torch
 from dextrack.cli import mine as mine_verb
 from dextrack.errors import InputError
 from dextrack.hands import load_hand
+from dextrack.mining.again import AgainConfig
 from dextrack.mining.audition import AuditionConfig
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.campaign import inputs
@@ -132,10 +133,11 @@ def test_rollouts_of_one_sequence_are_those_of_many(reference: Reference, scene:
 
 def test_the_engine_changes_digests_only_where_it_is_not_mujoco() -> None:
     """The digest of MuJoCo's is made of what it was made of before there was a choice: stores and ledgers from then are still known."""
-    config, digest = MineConfig(threads=1), "0" * 64
-    known = {field: value for field, value in dataclasses.asdict(config).items() if field != "again"}  # which came later, and is not done by default
+    once = AgainConfig(tries=1)
+    config, digest = MineConfig(threads=1, again=once), "0" * 64
+    known = {field: value for field, value in dataclasses.asdict(config).items() if field != "again"}
     before = hashlib.sha256(json.dumps([digest, known, 0], sort_keys=True).encode()).hexdigest()
-    assert inputs(digest, config, 0) == inputs(digest, MineConfig(threads=2), 0, Engine("mujoco", "cpu")) == before
+    assert inputs(digest, config, 0) == inputs(digest, MineConfig(threads=2, again=once), 0, Engine("mujoco", "cpu")) == before
     warp = inputs(digest, config, 0, Engine("mujoco_warp", "cuda:0"))
     assert warp == inputs(digest, config, 0, Engine("mujoco_warp", "cuda:1")) != before
 

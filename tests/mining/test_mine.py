@@ -13,6 +13,7 @@ from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, SimulationError
 from dextrack.hands import load_hand
 from dextrack.hands.motors import FingerMotors
+from dextrack.mining.again import AgainConfig
 from dextrack.mining.audition import AuditionConfig, Auditions, Tried
 from dextrack.mining.baseline import make_baseline
 from dextrack.mining.campaign import inputs
@@ -32,7 +33,9 @@ from tests import synthetic
 UNHEARD = AuditionConfig(grasps=1, squeezes=(0.0,))
 """Auditions that nothing passes, ..."""
 UNTUNED = TuningConfig(budget=0)
-"""... and no tuning, so that mining has to search."""
+"""... and no tuning, so that mining has to search, ..."""
+ONCE = AgainConfig(tries=1)
+"""... and does it once."""
 SMALL = SamplingConfig(samples=16, iterations=2, horizon=24)
 
 
@@ -45,7 +48,7 @@ def reference() -> Reference:
 def test_mining_lifts_and_holds(reference: Reference) -> None:
     obj = synthetic.box()
     scene = build_scene(load_hand("leap_right"), reference.base_quaternion_w, obj)
-    found = mine(reference, obj, MineConfig(sampling=SMALL, audition=UNHEARD, tuning=UNTUNED))
+    found = mine(reference, obj, MineConfig(sampling=SMALL, audition=UNHEARD, tuning=UNTUNED, again=ONCE))
     assert found.verdict["lifted"]["state"] == "passed" and found.verdict["held"]["state"] == "passed"
     assert found.metrics["t_err_m"] < 0.03
     # The stored states are what the stored targets lead to.
@@ -167,7 +170,7 @@ def test_a_solution_that_loses_its_way_goes_back(reference: Reference, retries: 
 def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
     """A budget of one step allows the first search and no other; what was spent on auditions counts too."""
     sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
-    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, budget=1, threads=1))
+    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, again=ONCE, budget=1, threads=1))
     attempts = found.provenance["attempts"]
     assert len(attempts) == 1 and attempts[0]["by"] == "search" and found.provenance["attempt"] == 0
     heard = found.provenance["control_steps"] - found.provenance["judging"]["steps"] - attempts[0]["control_steps"]
@@ -179,7 +182,7 @@ def test_a_demonstration_keeps_the_motors_that_it_was_mined_with(reference: Refe
     hand, obj = load_hand("leap_right"), synthetic.box()
     motors = FingerMotors(3.4, 0.21, tuple(0.2 + 0.001 * i for i in range(16)))
     sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
-    found = mine(reference, obj, MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, budget=1, threads=1), motors=motors)
+    found = mine(reference, obj, MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, again=ONCE, budget=1, threads=1), motors=motors)
     assert found.hand_spec == motors.on(hand) != hand
     # Its states are those of these motors, and of no others.
     theirs, own = (replay(build_scene(h, reference.base_quaternion_w, obj), reference, found.targets).hand for h in (found.hand_spec, hand))
@@ -239,7 +242,7 @@ def test_grasps_that_lift_are_hardened_and_others_are_searched(
 
     monkeypatch.setattr(Auditions, "run", _three_grasps(reference, alone))
     monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
-    config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=hardened), threads=1, budget=budget)
+    config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=hardened), again=ONCE, threads=1, budget=budget)
     found = mine(reference, synthetic.box(), config)
     assert [(a["grasp"], a["by"]) for a in found.provenance["attempts"]] == expected
     store.require_storable(found)
@@ -257,7 +260,7 @@ def test_an_attempt_that_diverges_costs_only_itself(diverging: int, message: str
 
     monkeypatch.setattr(Auditions, "run", _three_grasps(reference, 0.5))
     monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
-    config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=0), threads=1, budget=10**9)
+    config = MineConfig(sampling=sampling, tuning=UNTUNED, hardening=HardeningConfig(budget=0), again=ONCE, threads=1, budget=10**9)
     if message:
         with pytest.raises(SimulationError, match=message):
             mine(reference, synthetic.box(), config)
