@@ -29,7 +29,7 @@ class AgainConfig:
     enough: float = 0.85
     """Share of the worlds of polishing in which targets lift and hold from which they are left as they are, if their nominal replay has nothing against it."""
     budget: int = 850_000
-    """No other try begins after this many simulated control steps: what costs much to fail at is left. So all 95 recordings take about a minute of two cores each."""
+    """No other try begins after this many simulated control steps: what costs much to fail at is left."""
 
     def __post_init__(self) -> None:
         """Refuse no try, and a share that is none."""
