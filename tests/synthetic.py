@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import trimesh
 
 from dextrack.hands import KEYPOINTS
 from dextrack.objects import ObjectSpec
 from dextrack.references.recording import Recording
+from dextrack.references.reference import Reference
 
 SIZE = (0.05, 0.06, 0.08)
 """Edges of the box, m."""
@@ -18,6 +21,11 @@ def box(name: str = "box", mass: float = 0.08) -> ObjectSpec:
     mesh = trimesh.creation.box(SIZE)
     vertices, faces = np.array(mesh.vertices), np.array(mesh.faces, dtype=np.int32)
     return ObjectSpec(name, vertices, faces, ((vertices, faces),), mass)
+
+
+def made_with(reference: Reference, obj: ObjectSpec) -> Reference:
+    """``reference``, as if it had been retargeted with ``obj``."""
+    return dataclasses.replace(reference, provenance={**reference.provenance, "object": obj.digest})
 
 
 def _keypoints(opening: float) -> np.ndarray:

@@ -17,6 +17,7 @@ from rich.table import Table
 from dextrack.mining import ledger, workers
 from dextrack.mining.ledger import Row
 from dextrack.mining.tasks import Task
+from dextrack.tracking.verdict import OK
 
 PARTS = ("lifted", "held", "clean", "robust")
 
@@ -154,7 +155,7 @@ def finding(row: Row) -> str:
     """One row in words."""
     if row.state != ledger.MINED:
         return f"{row.state}: {row.why}"
-    missed = [part for part in PARTS if row.part(part) not in ("passed", "not applicable")]
+    missed = [part for part in PARTS if row.part(part) not in OK]
     return "passed" if row.passed else "not " + ", ".join(missed)
 
 
@@ -202,5 +203,5 @@ def _mark(state: str) -> str:
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
-    parts = sum(row.part(p) in ("passed", "not applicable") for p in PARTS)
+    parts = sum(row.part(p) in OK for p in PARTS)
     return row.state != ledger.MINED, not row.passed, -parts, row.metrics.get("t_err_m", 0.0), row.task

@@ -15,6 +15,7 @@ from dextrack.mining.failure import Failure, explain, refused
 from dextrack.mining.prediction import Prediction, predict
 from dextrack.objects.spec import ObjectSpec
 from dextrack.references.library import find_object
+from dextrack.tracking.verdict import OK
 
 PARTS = ("lifted", "held", "clean", "robust")
 _COST = ("seconds", "cpu_seconds", "control_steps", "physics_seconds")
@@ -169,7 +170,7 @@ def summary(results: Sequence[Result], total: int | None = None) -> dict[str, An
         "within_20deg_and_lifted": tracked,
         "whole_verdict": passed,
         "whole_verdict_within_motor_speed": sum(r.passed and (r.finger_speed or 0.0) <= 1.0 for r in results),
-        **{part: sum(r.part(part) in ("passed", "not applicable") for r in results) for part in PARTS},
+        **{part: sum(r.part(part) in OK for r in results) for part in PARTS},
         "mean_seconds": sum(seconds) / len(seconds) if seconds else None,
         "mean_core_seconds": core / len(seconds) if seconds else None,
         "core_hours": core / 3600.0,

@@ -13,6 +13,7 @@ from typing import Any
 from dextrack.demonstrations.demonstration import Demonstration
 from dextrack.errors import InputError, SimulationError
 from dextrack.settings import require
+from dextrack.tracking.verdict import OK
 
 SEEDS = 100_000
 """Seed of the next try, less that of the one before: beyond all that a try adds to its own."""
@@ -61,7 +62,7 @@ class Outcome:
 def outcome(demonstration: Demonstration) -> Outcome:
     """Of a demonstration that ``mine`` has made."""
     verdict, p = demonstration.verdict, demonstration.provenance
-    met = sum(verdict[part]["state"] in ("passed", "not applicable") for part in PARTS)
+    met = sum(verdict[part]["state"] in OK for part in PARTS)
     chosen = p["selection"]
     held = p["polishing"]["held"] if "polishing" in p else chosen["survived"] / chosen["replays"]
     return Outcome(met + int(demonstration.metrics["success_20"]), float(held))

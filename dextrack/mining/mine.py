@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -32,7 +33,7 @@ from dextrack.references.reference import Reference
 from dextrack.settings import require
 from dextrack.sim.physics import Physics
 from dextrack.sim.scene import build_scene
-from dextrack.tracking.verdict import hull_vertices
+from dextrack.tracking.verdict import OK, hull_vertices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,15 +104,14 @@ def mine(
     """
     config = config or MineConfig()
     _refuse_mismatch(reference, obj, seed)
-    return best_of(lambda number: _once(reference, obj, config, number, progress, engine, motors), config.again, seed)
+    return best_of(lambda own: _once(reference, obj, config, own, progress, engine, motors), config.again, seed)
 
 
 def _once(
     reference: Reference, obj: ObjectSpec, config: MineConfig, seed: int, progress: Progress | None, engine: Engine, motors: FingerMotors | None
 ) -> Demonstration:
     """One try."""
-    work = _Work(reference, obj, config, seed, progress, engine, motors)
-    try:
+    with contextlib.closing(_Work(reference, obj, config, seed, progress, engine, motors)) as work:
         work.audition()
         work.tune()
         for tried in work.best_grasps():
@@ -119,8 +119,6 @@ def _once(
                 break
             work.search(tried)
         return work.polished(work.result())
-    finally:
-        work.close()
 
 
 def go_on(
@@ -142,7 +140,7 @@ def go_on(
         motors: see ``mine``.
 
     Raises:
-        InputError: the object is not the demonstration's, its motors are others, another tracker has found it, or more was done already.
+        InputError: the object is not the demonstration's, its motors are others, another tracker has found it, or it took several tries.
     """
     config, p = config or MineConfig(), demonstration.provenance
     if p.get("tracker") != "sampling" or len(p.get("tries", ())) > 1:
@@ -153,12 +151,9 @@ def go_on(
     reference, seed = demonstration.reference, int(p["seed"])
     _refuse_mismatch(reference, obj, seed)
     if "polishing" not in p:
-        work = _Work(reference, obj, config, seed, progress, engine, motors)
-        try:
+        with contextlib.closing(_Work(reference, obj, config, seed, progress, engine, motors)) as work:
             demonstration = work.polished(demonstration)
-        finally:
-            work.close()
-    found = best_of(lambda number: _once(reference, obj, config, number, progress, engine, motors), config.again, seed, demonstration)
+    found = best_of(lambda own: _once(reference, obj, config, own, progress, engine, motors), config.again, seed, demonstration)
     settings = dataclasses.asdict(dataclasses.replace(config, threads=0))
     return dataclasses.replace(found, provenance={**found.provenance, "config": settings, "version": __version__})
 
@@ -368,6 +363,6 @@ def _key(tried: Tried) -> tuple[int, bool]:
 def _rank(demonstration: Demonstration) -> tuple[bool, int, float, float]:
     """Order of attempts: the whole verdict, its parts and the paper's threshold of 20 degrees, perturbed replays survived, small errors."""
     verdict, metrics = demonstration.verdict, demonstration.metrics
-    parts = [verdict[part]["state"] in ("passed", "not applicable") for part in ("lifted", "held", "clean", "robust")]
+    parts = [verdict[part]["state"] in OK for part in ("lifted", "held", "clean", "robust")]
     met = sum(parts) + int(metrics["success_20"])
     return bool(verdict["passed"]), met, float(verdict["robust"]["numbers"]["survived"]), -float(np.hypot(metrics["t_err_m"] / 0.05, metrics["r_err_rad"]))

@@ -56,6 +56,8 @@ ROBUST_FRACTION = 7 / 8
 """Fraction of the perturbed replays that must lift and hold."""
 
 PASSED, FAILED, NOT_APPLICABLE, NOT_MEASURED = "passed", "failed", "not applicable", "not measured"
+OK = (PASSED, NOT_APPLICABLE)
+"""States of a part against which nothing speaks."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Part:
     @property
     def ok(self) -> bool:
         """Whether nothing speaks against it: passed, or not applicable."""
-        return self.state in (PASSED, NOT_APPLICABLE)
+        return self.state in OK
 
 
 @dataclasses.dataclass(frozen=True)

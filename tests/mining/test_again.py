@@ -99,8 +99,7 @@ def test_what_was_not_polished_is_ranked_by_the_worlds_of_choice() -> None:
 def test_what_was_mined_in_one_try_goes_on_to_the_same(tmp_path: Path) -> None:
     """Mined once, stored, read and gone on from is mined in two tries: bit by bit, and at the same cost."""
     obj = dataclasses.replace(synthetic.box(), friction=0.25)
-    whole = Reference.load(BOX_LIFT)
-    reference = dataclasses.replace(whole, provenance={**whole.provenance, "object": obj.digest})
+    reference = synthetic.made_with(Reference.load(BOX_LIFT), obj)
     once = MineConfig(
         audition=AuditionConfig(grasps=2, squeezes=(1.5,)), tuning=TuningConfig(budget=0), hardening=HardeningConfig(budget=0), grasps=1,
         sampling=SamplingConfig(samples=4, iterations=1), polishing=PolishingConfig(rounds=1, hopeless=1.0), again=AgainConfig(tries=1), threads=1,

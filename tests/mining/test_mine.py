@@ -196,7 +196,7 @@ def test_a_demonstration_keeps_the_motors_that_it_was_mined_with(reference: Refe
 def test_a_grasp_that_does_it_alone_is_not_searched(reference: Reference) -> None:
     told: list[tuple[int, float, float]] = []
     obj = dataclasses.replace(synthetic.box(), friction=1.5)
-    reference = dataclasses.replace(reference, provenance={**reference.provenance, "object": obj.digest})
+    reference = synthetic.made_with(reference, obj)
     found = mine(reference, obj, MineConfig(threads=1), 0, lambda *a: told.append(a))
     p = found.provenance
     assert found.verdict["passed"] and [a["by"] for a in p["attempts"]] == ["replay"]
@@ -279,7 +279,7 @@ def test_the_worlds_that_choose_are_not_those_that_judge(reference: Reference, m
 
     monkeypatch.setattr("dextrack.mining.mine.demonstrate", judged)
     obj = dataclasses.replace(synthetic.box(), friction=1.5)
-    reference = dataclasses.replace(reference, provenance={**reference.provenance, "object": obj.digest})
+    reference = synthetic.made_with(reference, obj)
     found = mine(reference, obj, MineConfig(threads=1))
     chosen = selection()
     assert not set(chosen) & set(perturbations()) and len(chosen) == 16

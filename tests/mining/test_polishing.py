@@ -130,8 +130,7 @@ POLISHED = dataclasses.replace(BARE, polishing=PolishingConfig(rounds=1, hopeles
 def test_what_was_mined_without_is_polished_to_the_same(tmp_path: Path) -> None:
     """Mined without, stored, read and polished is mined with: bit by bit, and at the same cost."""
     obj = dataclasses.replace(synthetic.box(), friction=0.25)
-    whole = Reference.load(BOX_LIFT)
-    reference = dataclasses.replace(whole, provenance={**whole.provenance, "object": obj.digest})
+    reference = synthetic.made_with(Reference.load(BOX_LIFT), obj)
     bare, path = mine.mine(reference, obj, BARE), tmp_path / "d.h5"
     assert "polishing" not in bare.provenance and bare.verdict["lifts_and_holds"]
     store.save(path, bare)
