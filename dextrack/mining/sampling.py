@@ -73,6 +73,12 @@ class SamplingConfig:
     """How often, in all, a solution that has lost its way goes back and tries again with other samples, ..."""
     retries_each: int = 4
     """... and how often at one place, each time one horizon farther back; then it goes on with what came farthest."""
+    farther: float = 0.0
+    """Share of the horizon by which it grows with every try at a place, ..."""
+    more: int = 0
+    """... and multiples of ``samples`` by which these do."""
+    synergies: int = 0
+    """Principal components of the reference's finger motion in whose span a quarter of the samples changes the fingers; 0: none does."""
     astray: float = 0.03
     """It has lost its way once the object is farther than this from its reference in a member, m, ..."""
     astray_turn: float = 0.5
@@ -166,6 +172,8 @@ class SamplingTracker:
         self._lower, self._upper = (arrays.array(limit) for limit in scene.hand.limits())
         self._wrist_scale = arrays.array(np.array([config.scale_wrist] * 3 + [config.scale_turn] * 3))
         self._finger_scale = arrays.array(np.array([config.scale_finger] * self._joints + [config.scale_squeeze] * fingers))
+        motion = reference.hand[:, 6:] - reference.hand[:, 6:].mean(axis=0)
+        self._span = arrays.array(np.linalg.svd(motion, full_matrices=False)[2][: config.synergies].T)
         self._drift = arrays.array(np.sqrt(np.arange(1, bases[1].shape[1] + 1)))
         bends = np.zeros((bases[1].shape[1], self._joints + fingers))
         bends[:, self._joints :] = config.squeeze_first
@@ -204,7 +212,8 @@ class SamplingTracker:
         while first < n_steps:
             marks[first] = self._mark()
             if first >= begin:
-                self._improve(first, min(first + horizon, n_steps))
+                ahead = int(horizon * (1.0 + c.farther * tries)) // k * k
+                self._improve(first, min(first + ahead, n_steps), c.samples * (1 + c.more * tries))
             error = self._execute(first, progress)
             resigned = resigned and error > 1.0
             if error > 1.0 and not resigned and first >= begin:
@@ -252,7 +261,7 @@ class SamplingTracker:
         first = int(touching[0]) if len(touching) else 0
         return max(0, first - self._config.margin) // self._config.knot * self._config.knot
 
-    def _improve(self, first: int, last: int) -> None:
+    def _improve(self, first: int, last: int, samples: int) -> None:
         """Sample the knots that act from ``first`` to ``last``, and on no earlier step, and move them to what tracks best.
 
         The best sequence so far competes in every iteration beside the mean: in a grasp the mean of two good sequences may hold nothing.
@@ -265,8 +274,9 @@ class SamplingTracker:
         if good[0]:
             return
         for iteration in range(c.iterations):
-            wrists = mean[0] + self._noise(mean[0].shape, self._wrist_scale, iteration)
-            bends = mean[1] + self._noise(mean[1].shape, self._finger_scale, iteration)
+            wrists = mean[0] + self._noise((samples, *mean[0].shape), self._wrist_scale, iteration)
+            bends = mean[1] + self._noise((samples, *mean[1].shape), self._finger_scale, iteration)
+            bends[2::4, ..., : self._joints] = mean[1][..., : self._joints] + self._together((bends - mean[1])[2::4, ..., : self._joints])
             wrists[1], bends[1] = best
             bends[..., self._joints :] = xp.clip(bends[..., self._joints :], 0.0, c.squeeze_most)
             cost, good = self._evaluate(wrists, bends, active, first, last)
@@ -292,17 +302,26 @@ class SamplingTracker:
         all_wrist = xp.tile(self._wrist[None], (len(wrists), 1, 1))
         all_fingers = xp.tile(self._fingers[None], (len(bends), 1, 1))
         all_wrist[:, active[0]], all_fingers[:, active[1]] = wrists, bends
-        qpos, sensors = self.ensemble.rollout(self.targets(all_wrist, all_fingers, first, last))
+        targets, at_once = self.targets(all_wrist, all_fingers, first, last), self.ensemble.samples
+        reached = [self.ensemble.rollout(targets[i : i + at_once]) for i in range(0, len(targets), at_once)]
+        qpos, sensors = (xp.concatenate(parts, axis=1) if len(parts) > 1 else parts[0] for parts in zip(*reached, strict=True))
         size = _mean_square(wrists / self._wrist_scale) + _mean_square(bends[..., : self._joints] / self._finger_scale[: self._joints])
         away, turned = self._cost.object_errors(qpos, first)
         good = ((xp.amax(away, axis=-1) < self._config.good) & (xp.amax(turned, axis=-1) < self._config.good_turn)).all(axis=0)
         return self._cost.over_members(self._cost(qpos, sensors, first)) + self._config.cost.residual * size, good
 
+    def _together(self, noise: Array) -> Array:
+        """Noise (S, L, J) of the finger joints within the span of the synergies, as large as it was on average."""
+        count = self._span.shape[1]
+        if not count:
+            return noise
+        return (noise @ self._span) @ self._span.T * math.sqrt(self._joints / count)
+
     def _noise(self, shape: tuple[int, ...], scale: Array, iteration: int) -> Array:
         """Noise (S, K, D): none for the first sample; every second one drifts, so that some samples change course for good."""
-        noise = self._normal((self._config.samples, *shape)) * scale * self._config.decay**iteration
+        noise = self._normal(shape) * scale * self._config.decay**iteration
         noise[0] = 0.0
-        noise[1::2] = self._xp.cumsum(noise[1::2], axis=1) / self._drift[: shape[0], None]
+        noise[1::2] = self._xp.cumsum(noise[1::2], axis=1) / self._drift[: shape[1], None]
         return noise
 
 

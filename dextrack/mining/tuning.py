@@ -79,6 +79,8 @@ class TuningConfig:
     """Squeeze gain of every finger to begin with; its unit is 1."""
     squeeze_most: float = 6.0
     """Largest squeeze gain."""
+    schedule: int = 1
+    """Times, evenly spread over the grasp, at which each finger has a squeeze gain of its own; between them it changes linearly."""
     away: float = 0.04
     """The object is carried until it is farther than this from its reference, m, ..."""
     turned: float = 0.7
@@ -100,7 +102,9 @@ class TuningConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers with which nothing can be tuned."""
-        require(self, "tuning", ("worlds", "trials", "grasps", "kept", "first", "least", "farther", "approach", "look"), "give at least 1.", least=1)
+        require(
+            self, "tuning", ("worlds", "trials", "grasps", "kept", "first", "least", "farther", "approach", "look", "schedule"), "give at least 1.", least=1
+        )
         require(self, "tuning", ("population",), "give at least 4, usually 20.", least=4)
         usual = "give a positive number; `dextrack mine --help` shows the usual one."
         require(self, "tuning", ("spread", "scale_wrist", "scale_turn", "scale_finger", "squeeze_most", "away", "turned", "depth"), usual, more=True)
@@ -129,8 +133,8 @@ def adjusted(baseline: Baseline, base_quaternion_w: ArrayLike, config: TuningCon
         baseline: of N steps and F fingers.
         base_quaternion_w: (4,) wxyz, the frame of the wrist's hinges, the reference's.
         config: scales.
-        change: (6 + J + F,) for J finger joints, in units of the scales: displacement and turn (rotation vector) of the wrist in its own frame, closure
-            of the joints, squeeze gains above ``squeeze_first``.
+        change: (6 + J + F K,) for J finger joints and a schedule of K times, in units of the scales: displacement and turn (rotation vector) of the wrist
+            in its own frame, closure of the joints, squeeze gains above ``squeeze_first`` by time and finger.
     """
     joints = baseline.targets.shape[1] - 6
     held = baseline.weights[1:].max(axis=1) if baseline.weights.size else np.ones(len(baseline.targets))
@@ -144,10 +148,21 @@ def adjusted(baseline: Baseline, base_quaternion_w: ArrayLike, config: TuningCon
     # The hinges are unwrapped; what as_euler gives is not.
     targets[:, 3:6] += (turned - targets[:, 3:6] + math.pi) % (2.0 * math.pi) - math.pi
     targets[:, 6:] += held[:, None] * config.scale_finger * change[6 : 6 + joints]
-    gains = np.clip(config.squeeze_first + change[6 + joints :], 0.0, config.squeeze_most)
-    mean = float(gains.mean()) if len(gains) else 0.0
-    share = gains / mean if mean > 0.0 else gains
-    return dataclasses.replace(baseline, targets=targets, squeeze=baseline.squeeze * share[None, :, None]), mean
+    gains = np.clip(config.squeeze_first + change[6 + joints :], 0.0, config.squeeze_most).reshape(config.schedule, -1)
+    mean = float(gains.mean()) if gains.size else 0.0
+    share = scheduled(held, gains / mean if mean > 0.0 else gains)
+    return dataclasses.replace(baseline, targets=targets, squeeze=baseline.squeeze * share[..., None]), mean
+
+
+def scheduled(held: Floats, gains: Floats) -> Floats:
+    """Gains (N, F) over time of ``gains`` (K, F) at K times that are spread evenly from the first to the last step at which ``held`` (N,) is above 0."""
+    touching = np.flatnonzero(held > 0.0)
+    first, last = (touching[0], touching[-1]) if len(touching) else (0, len(held) - 1)
+    at = np.clip((np.arange(len(held)) - first) / max(1, last - first), 0.0, 1.0) * (len(gains) - 1)
+    before = np.minimum(at.astype(int), max(0, len(gains) - 2))
+    after, part = np.minimum(before + 1, len(gains) - 1), (at - before)[:, None]
+    out: Floats = (1.0 - part) * gains[before] + part * gains[after]
+    return out
 
 
 def smooth(held: Floats, width: int) -> Floats:
@@ -191,7 +206,7 @@ class GraspTuner:
         self._tried, self._scene, self._hull, self._distance, self._config, self._rollouts = tried, scene, hull_o, distance, config, rollouts
         self._hold = hold
         guide, fingers = tried.guide, tried.baseline.fingers
-        self._size = 6 + len(scene.hand.finger_joints) + len(fingers)
+        self._size = 6 + len(scene.hand.finger_joints) + len(fingers) * config.schedule
         self._lift = Lift(guide, hull_o)
         # Until the hand reaches out, all changes do the same: that part is simulated once.
         self._shared = max(0, tried.baseline.free_steps - config.approach)
