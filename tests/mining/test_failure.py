@@ -93,6 +93,14 @@ def test_torque_limit_when_only_the_motors_are_too_weak(reference: Reference) ->
     assert found.evidence["saturated"] > 0.5
 
 
+def test_torque_limit_of_a_hand_that_has_all_that_its_maker_publishes(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the Allegro: what then tells is twice the torque of its fingers."""
+    monkeypatch.setattr(Demonstration, "hand_spec", property(lambda self: dataclasses.replace(HAND, effort_max=HAND.effort)))
+    targets = squeezed(reference)
+    assert cause(reference, targets, effort_scale=0.12) == failure.TORQUE
+    assert cause(reference, targets, effort_scale=0.02) != failure.TORQUE
+
+
 def test_pinch_slipped_when_the_box_is_slippery(reference: Reference) -> None:
     found = tried(reference, squeezed(reference), box(SLIPPERY))[1]
     assert found is not None and found.cause == failure.SLIPPED
