@@ -17,7 +17,7 @@ from dextrack.mining.audition import Tried
 from dextrack.mining.baseline import Baseline, make_baseline
 from dextrack.mining.ensemble import NOMINAL, Ensemble
 from dextrack.mining.replays import survivals
-from dextrack.mining.tuning import GraspTuner, Tuning, TuningConfig, adjusted, drawn, smooth
+from dextrack.mining.tuning import GraspTuner, Tuning, TuningConfig, adjusted, drawn, scheduled, smooth
 from dextrack.objects import ObjectSpec, signed_distance
 from dextrack.references.reference import Reference
 from dextrack.sim import make_rollouts
@@ -85,6 +85,29 @@ def test_closure_and_squeezes_go_where_they_belong(reference: Reference) -> None
     gains = [4.5, *[2.5] * (fingers - 1)]
     wanted = np.einsum("f,nfd->nd", gains, baseline.squeeze)
     np.testing.assert_allclose(changed.squeezed(squeeze) - changed.targets, wanted, atol=1e-12)
+
+
+@given(st.integers(1, 5), st.integers(0, 20), st.integers(2, 60), st.integers(0, 20))
+def test_a_schedule_is_linear_between_its_times(times: int, before: int, during: int, after: int) -> None:
+    """Against numpy's interpolation, over the steps at which the hand holds the object; outside of these the gains stay."""
+    held = np.concatenate([np.zeros(before), np.ones(during), np.zeros(after)])
+    gains = np.random.default_rng(times).uniform(0.0, 6.0, (times, 3))
+    at = np.linspace(before, before + during - 1, times)
+    found = scheduled(held, gains)
+    for k in range(3):
+        wanted = np.interp(np.arange(len(held)), at, gains[:, k]) if times > 1 else gains[0, k]
+        np.testing.assert_allclose(found[:, k], wanted, atol=1e-9)
+
+
+def test_scheduled_squeezes_of_one_size_are_a_constant_squeeze(reference: Reference) -> None:
+    _, baseline = lift(reference, synthetic.box())
+    count = len(baseline.fingers)
+    change = np.zeros(22 + count)
+    change[22:] = np.arange(count) / 2.0
+    once, gain = adjusted(baseline, reference.base_quaternion_w, CONFIG, change)
+    thrice = dataclasses.replace(CONFIG, schedule=3)
+    same, as_large = adjusted(baseline, reference.base_quaternion_w, thrice, np.concatenate([change, change[22:], change[22:]]))
+    np.testing.assert_allclose(same.squeezed(as_large), once.squeezed(gain), atol=1e-12)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 30))
