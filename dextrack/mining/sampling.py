@@ -69,16 +69,17 @@ class SamplingConfig:
     """Largest squeeze gain."""
     margin: int = 24
     """Control steps before the first contact at which sampling begins; until then the baseline is executed."""
-    retries: int = 10
+    retries: int = 5
     """How often, in all, a solution that has lost its way goes back and tries again with other samples, ..."""
-    retries_each: int = 4
+    retries_each: int = 2
     """... and how often at one place, each time one horizon farther back; then it goes on with what came farthest."""
-    farther: float = 0.0
+    farther: float = 0.25
     """Share of the horizon by which it grows with every try at a place, ..."""
-    more: int = 0
-    """... and multiples of ``samples`` by which these do."""
+    more: int = 1
+    """... and multiples of ``samples`` by which these do: few tries that see more get farther than many of the same kind."""
     synergies: int = 0
-    """Principal components of the reference's finger motion in whose span a quarter of the samples changes the fingers; 0: none does."""
+    """Principal components of the reference's finger motion in whose span a quarter of the samples changes the fingers; 0: none does. Three of them make a
+    search cheaper, and it gets less far."""
     astray: float = 0.03
     """It has lost its way once the object is farther than this from its reference in a member, m, ..."""
     astray_turn: float = 0.5
@@ -94,7 +95,12 @@ class SamplingConfig:
         require(self, "sampling", ("samples",), f"give at least 2, the mean and what differs from it; {usual}", least=2)
         require(self, "sampling", ("iterations", "horizon", "knot"), f"give at least 1; {usual}", least=1)
         scales = ("scale_wrist", "scale_turn", "scale_finger", "scale_squeeze", "decay", "force", "squeeze_first", "squeeze_most", "margin")
-        require(self, "sampling", (*scales, "lost", "lost_turn", "good", "good_turn", "retries", "retries_each"), f"give a positive number; {usual}")
+        require(
+            self,
+            "sampling",
+            (*scales, "lost", "lost_turn", "good", "good_turn", "retries", "retries_each", "farther", "more", "synergies"),
+            f"give a positive number; {usual}",
+        )
         require(self, "sampling", ("temperature", "astray", "astray_turn"), f"give a positive number; {usual}", more=True)
 
 

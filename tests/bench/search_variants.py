@@ -57,9 +57,9 @@ TUNINGS: dict[str, dict[str, Any]] = {
 }
 """Settings of tuning."""
 SEARCHES: dict[str, dict[str, Any]] = {
-    "fixed": {"farther": 0.0, "more": 0, "synergies": 0},
+    "fixed": {"farther": 0.0, "more": 0, "retries": 10, "retries_each": 4, "synergies": 0},
     "adaptive": {"farther": 0.25, "more": 1, "retries": 5, "retries_each": 2, "synergies": 0},
-    "synergies": {"farther": 0.0, "more": 0, "synergies": 3},
+    "synergies": {"farther": 0.0, "more": 0, "retries": 10, "retries_each": 4, "synergies": 3},
 }
 """Settings of the sampling tracker."""
 SURVEYED = 24
