@@ -35,14 +35,12 @@ class HardeningConfig:
     patience: int = 8
     """Generations after which hardening is given up ..."""
     gain: float = 0.03
-    """... where its score and the share of the trials in which it lifts and holds have not risen by this together over as many, ..."""
-    hopeless: float = 0.15
-    """... or this share is smaller than this: such targets have never come to pass."""
+    """... where its score and the share of the trials in which it lifts and holds have not risen by this together."""
 
     def __post_init__(self) -> None:
         """Refuse numbers with which nothing can be hardened."""
         require(self, "hardening", ("spread",), "give a positive number, usually 0.3.", more=True)
-        require(self, "hardening", ("budget", "patience", "gain", "hopeless"), "give a number of at least 0.")
+        require(self, "hardening", ("budget", "patience", "gain"), "give a number of at least 0.")
 
 
 class Hardening:
@@ -111,7 +109,7 @@ class Hardening:
         if not c.budget:
             return
         tuner.look()
-        reached = [tuner.score + tuner.holds]
+        first = tuner.score + tuner.holds
         while tuner.steps < c.budget and tuner.holds < 1.0:
             before = (tuner.holds, tuner.score)
             for _ in range(self._look):
@@ -121,9 +119,7 @@ class Hardening:
             tuner.look()
             if (tuner.holds, tuner.score) > before:
                 yield self._best()
-            reached.append(tuner.score + tuner.holds)
-            looks = -(-c.patience // self._look)
-            if len(reached) > looks and (tuner.holds < c.hopeless or reached[-1] < reached[-1 - looks] + c.gain):
+            if tuner.generations >= c.patience and tuner.score + tuner.holds < first + c.gain:
                 break
 
     def _best(self) -> Floats:

@@ -51,7 +51,7 @@ class PolishingConfig:
     """Hardenings at most, with the hand raised before and after each; 0: nothing is polished."""
     worlds: int = 24
     """Worlds that tell how good targets are; fingers there are as strong as nominal, as in a verdict."""
-    enough: float = 0.95
+    enough: float = 0.9
     """Share of these in which targets lift and hold, from which they are left as they are, if their nominal replay has nothing against it either."""
     hopeless: float = 0.3
     """Share below which they are raised, and not hardened: mining has done that in vain."""
@@ -61,7 +61,7 @@ class PolishingConfig:
     """In hardening, the object is carried until it is farther than this from its reference, m, ..."""
     turned: float = 1.2
     """... or turned away by more than this, rad: a verdict asks for no more."""
-    hardening: HardeningConfig = HardeningConfig(budget=450_000)
+    hardening: HardeningConfig = HardeningConfig(budget=600_000)
     """Of each round."""
     raising: RaisingConfig = RaisingConfig()
     """How the hand is raised."""

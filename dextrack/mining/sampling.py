@@ -2,7 +2,8 @@
 
 Targets are baseline + residual + gain * squeeze. Between knots, residuals of the fingers and gains are piecewise linear, and those of the wrist
 quadratic splines, because an arm must follow them within its acceleration limits. Each stage samples the knots of the horizon, keeps the
-softmin-weighted mean, executes one knot interval in every member, and moves on.
+softmin-weighted mean, executes one knot interval in every member, and moves on. Where the object is lost on the way it goes back, and looks farther with
+more samples.
 Source of the scheme: Williams et al., "Model predictive path integral control", 2017, with the noise annealed over iterations.
 """
 
@@ -78,8 +79,8 @@ class SamplingConfig:
     more: int = 1
     """... and multiples of ``samples`` by which these do: few tries that see more get farther than many of the same kind."""
     synergies: int = 0
-    """Principal components of the reference's finger motion in whose span a quarter of the samples changes the fingers; 0: none does. Three of them make a
-    search cheaper, and it gets less far."""
+    """Principal components of the reference's finger motion in whose span a quarter of the samples changes the fingers; 0: none does, since three of them
+    got no farther (tests/bench/search_variants.py)."""
     astray: float = 0.03
     """It has lost its way once the object is farther than this from its reference in a member, m, ..."""
     astray_turn: float = 0.5
@@ -218,7 +219,7 @@ class SamplingTracker:
         while first < n_steps:
             marks[first] = self._mark()
             if first >= begin:
-                ahead = int(horizon * (1.0 + c.farther * tries)) // k * k
+                ahead = horizon + int(horizon * c.farther * tries) // k * k
                 self._improve(first, min(first + ahead, n_steps), c.samples * (1 + c.more * tries))
             error = self._execute(first, progress)
             resigned = resigned and error > 1.0
@@ -282,7 +283,8 @@ class SamplingTracker:
         for iteration in range(c.iterations):
             wrists = mean[0] + self._noise((samples, *mean[0].shape), self._wrist_scale, iteration)
             bends = mean[1] + self._noise((samples, *mean[1].shape), self._finger_scale, iteration)
-            bends[2::4, ..., : self._joints] = mean[1][..., : self._joints] + self._together((bends - mean[1])[2::4, ..., : self._joints])
+            if c.synergies:
+                bends[2::4, ..., : self._joints] = mean[1][..., : self._joints] + self._together((bends - mean[1])[2::4, ..., : self._joints])
             wrists[1], bends[1] = best
             bends[..., self._joints :] = xp.clip(bends[..., self._joints :], 0.0, c.squeeze_most)
             cost, good = self._evaluate(wrists, bends, active, first, last)
@@ -318,10 +320,7 @@ class SamplingTracker:
 
     def _together(self, noise: Array) -> Array:
         """Noise (S, L, J) of the finger joints within the span of the synergies, as large as it was on average."""
-        count = self._span.shape[1]
-        if not count:
-            return noise
-        return (noise @ self._span) @ self._span.T * math.sqrt(self._joints / count)
+        return (noise @ self._span) @ self._span.T * math.sqrt(self._joints / self._span.shape[1])
 
     def _noise(self, shape: tuple[int, ...], scale: Array, iteration: int) -> Array:
         """Noise (S, K, D): none for the first sample; every second one drifts, so that some samples change course for good."""

@@ -65,8 +65,6 @@ class TuningConfig:
     """Generations after which only the best goes on."""
     population: int = 20
     """Samples per generation."""
-    raced: float = 0.5
-    """Share of them, those that are best in the first half of a generation's worlds, that is looked at in the other half too."""
     spread: float = 0.7
     """Standard deviation of the first generation, in units of the scales."""
     scale_wrist: float = 0.006
@@ -80,7 +78,8 @@ class TuningConfig:
     squeeze_most: float = 6.0
     """Largest squeeze gain."""
     schedule: int = 1
-    """Times, evenly spread over the grasp, at which each finger has a squeeze gain of its own; between them it changes linearly."""
+    """Times, evenly spread over the grasp, at which each finger has a squeeze gain of its own; between them it changes linearly. Three did no better than one
+    (tests/bench/search_variants.py)."""
     away: float = 0.04
     """The object is carried until it is farther than this from its reference, m, ..."""
     turned: float = 0.7
@@ -109,8 +108,6 @@ class TuningConfig:
         usual = "give a positive number; `dextrack mine --help` shows the usual one."
         require(self, "tuning", ("spread", "scale_wrist", "scale_turn", "scale_finger", "squeeze_most", "away", "turned", "depth"), usual, more=True)
         require(self, "tuning", ("squeeze_first", "error", "long", "budget", "offset", "yaw", "enough"), "give a number of at least 0.")
-        if not 0.0 < self.raced <= 1.0:
-            raise InputError(f"tuning: raced is {self.raced}.", remedy="give a share above 0 and of at most 1, usually 0.5.")
         for field in ("friction", "mass", "gain"):
             if not 0.0 <= getattr(self, field) < 1.0:
                 raise InputError(f"tuning: {field} is {getattr(self, field)}.", remedy="give a share of at least 0 and less than 1.")
@@ -249,30 +246,11 @@ class GraspTuner:
             changes[0] = np.zeros(self._size)
         worlds = drawn(c, c.worlds, [self._seed, 1 + self.generations])
         last = min(self._last, max(self._onset + c.least, self._reached + c.farther))
-        score, share = self._raced(worlds, changes, last)
+        score, share, _ = self._evaluate(worlds, changes, last)
         self._search.tell([(change, -float(value)) for change, value in zip(changes, score, strict=True)])
         self._candidates = [np.array(self._search.mean), changes[int(np.argmax(score))]]
-        self._reached = int(self._onset + np.quantile(share, 0.75) * (last - self._onset))
+        self._reached = int(self._onset + np.quantile(share.mean(axis=0), 0.75) * (last - self._onset))
         self.generations += 1
-
-    def _raced(self, worlds: tuple[Member, ...], changes: list[Floats], last: int) -> tuple[Floats, Floats]:
-        """Score (S,) and share of the way to ``last``, mean over the worlds (S,); those that lose in the first half of the worlds rank behind all others.
-
-        Covariance matrix adaptation looks at the order alone, and at that of the worse half hardly.
-        """
-        half, kept = (len(worlds) + 1) // 2, math.ceil(self._config.raced * len(changes))
-        score, shares, _ = self._evaluate(worlds[:half], changes, last)
-        share = shares.mean(axis=0)
-        order = np.argsort(-score, kind="stable")
-        first, behind = order[:kept], order[kept:]
-        if half < len(worlds):
-            more, shares, _ = self._evaluate(worlds[half:], [changes[i] for i in first], last)
-            weight = half / len(worlds)
-            score[first] = weight * score[first] + (1.0 - weight) * more
-            share[first] = weight * share[first] + (1.0 - weight) * shares.mean(axis=0)
-        if len(behind):
-            score[behind] += min(0.0, score[first].min() - score[behind].max())
-        return score, share
 
     def _adjusted(self, change: Floats) -> tuple[Baseline, float]:
         return adjusted(self._tried.baseline, self._tried.guide.base_quaternion_w, self._config, change)

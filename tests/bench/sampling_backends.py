@@ -69,7 +69,7 @@ def measure(engine: Engine, config: SamplingConfig, stages: int, threads: int) -
             if name == "second":
                 row["first_search_s"], began = round(time.perf_counter() - began, 2), time.perf_counter()
             for first in range(0, stages * config.knot, config.knot):
-                tracker._improve(first, min(first + horizon, reference.n_steps))
+                tracker._improve(first, min(first + horizon, reference.n_steps), config.samples)
                 tracker._execute(first, None)
         seconds = time.perf_counter() - began
         rollouts.close()

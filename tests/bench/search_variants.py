@@ -3,8 +3,8 @@
     dextrack retarget --all --out references
     python tests/bench/search_variants.py --references references [--tasks toothbrush_lift knife_lift]
 
-- Tuning: generations that race (``TuningConfig.raced``) and a contact schedule for each finger (``TuningConfig.schedule``), beside tuning without either: how
-  far the best grasp carries the object, and in how many of polishing's worlds, which tuning never saw, it lifts and holds.
+- Tuning: a contact schedule for each finger (``TuningConfig.schedule``) beside a squeeze that is constant: how far the best grasp carries the object, and in
+  how many of polishing's worlds, which tuning never saw, it lifts and holds.
 - Search: a horizon and samples that grow with every try at a place (``SamplingConfig.farther`` and ``more``), in half as many tries, and synergies of the
   fingers (``SamplingConfig.synergies``), beside neither: how far the object is carried in the nominal world.
 
@@ -51,9 +51,8 @@ TASKS = (
     "spheremedium_inspect1", "duck_pass1", "elephant_pass1", "pyramidmedium_pass1",
 )  # fmt: skip
 TUNINGS: dict[str, dict[str, Any]] = {
-    "plain": {"raced": 1.0, "schedule": 1},
-    "raced": {"raced": 0.5, "schedule": 1},
-    "scheduled": {"raced": 1.0, "schedule": 3},
+    "constant": {"schedule": 1},
+    "scheduled": {"schedule": 3},
 }
 """Settings of tuning."""
 SEARCHES: dict[str, dict[str, Any]] = {

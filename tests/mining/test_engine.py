@@ -108,18 +108,18 @@ def test_the_cost_of_states_is_the_same_on_a_device(reference: Reference, scene:
 
 def test_a_stage_moves_the_knots_alike_on_host_and_device(reference: Reference, scene: Scene) -> None:
     """With the same numbers drawn and the same physics, tensors in single precision lead where arrays in double precision do."""
-    config = SamplingConfig(samples=6, iterations=2, horizon=18, members=(NOMINAL, MEMBERS[1]), good=1e-6)
+    config = SamplingConfig(samples=6, iterations=2, horizon=18, members=(NOMINAL, MEMBERS[1]), good=1e-6, synergies=2)
     baseline, distance = make_baseline(reference, scene, 2.0), signed_distance(synthetic.box())
     poor = dataclasses.replace(baseline, targets=baseline.targets + np.array([0.02, -0.02] + [0.0] * 20))
     trackers = [SamplingTracker(reference, scene, poor, distance, config, 7, 1, r) for r in (None, LentRollouts(scene))]
     for tracker in trackers:
-        tracker._improve(0, 18)
+        tracker._improve(0, 18, 2 * config.samples)  # more than run at once
     host, device = (tracker.knots for tracker in trackers)
     assert isinstance(device.wrist, torch.Tensor) and device.wrist.dtype == torch.float32
     assert np.abs(host.wrist).max() > 1e-3
     np.testing.assert_allclose(device.wrist.numpy(), host.wrist, atol=1e-4)
     np.testing.assert_allclose(device.fingers.numpy(), host.fingers, atol=2e-3)
-    assert trackers[0].ensemble.steps == trackers[1].ensemble.steps == 18 * 2 * (1 + 2 * 6 + 1)
+    assert trackers[0].ensemble.steps == trackers[1].ensemble.steps == 18 * 2 * (1 + 2 * 12 + 1)
 
 
 def test_rollouts_of_one_sequence_are_those_of_many(reference: Reference, scene: Scene) -> None:

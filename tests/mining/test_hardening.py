@@ -71,7 +71,6 @@ def test_a_budget_of_nothing_hardens_nothing(task: Task) -> None:
 @pytest.mark.slow
 def test_it_is_given_up_where_nothing_is_gained(task: Task) -> None:
     """After as many generations as patience says, whatever the budget."""
-    for settings in ({"gain": 10.0}, {"gain": 0.0, "hopeless": 1.1}):
-        hardening = task.hardening(budget=10**9, patience=2, **settings)
-        list(hardening.run())
-        assert hardening.told["generations"] == 2, settings
+    hardening = task.hardening(budget=10**9, patience=2, gain=10.0)
+    list(hardening.run())
+    assert hardening.told["generations"] == 2

@@ -21,6 +21,7 @@ from dextrack.mining.demonstrating import demonstrate
 from dextrack.mining.ensemble import MEMBERS, NOMINAL, Ensemble, Member
 from dextrack.mining.hardening import HardeningConfig
 from dextrack.mining.mine import MineConfig, mine
+from dextrack.mining.polishing import PolishingConfig
 from dextrack.mining.replays import perturbations, replay, selection
 from dextrack.mining.sampling import SamplingConfig, SamplingTracker
 from dextrack.mining.tuning import TuningConfig
@@ -134,7 +135,7 @@ def test_what_tracks_well_is_not_searched(reference: Reference) -> None:
 
 def test_a_lost_object_ends_the_search(reference: Reference) -> None:
     """The plain baseline leaves the box on the table: once it is as far behind as allowed, nothing more is simulated."""
-    config = dataclasses.replace(SMALL, samples=2, iterations=1, lost=0.03, scale_squeeze=0.0, squeeze_first=0.0)
+    config = dataclasses.replace(SMALL, samples=2, iterations=1, lost=0.03, scale_squeeze=0.0, squeeze_first=0.0, retries=0)
     tracker = _tracker(reference, config)
     targets = tracker.solve()
     assert tracker.lost and targets.shape == (reference.n_steps, 22) and np.isfinite(targets).all()
@@ -159,7 +160,7 @@ def test_a_solution_that_loses_its_way_goes_back(reference: Reference, retries: 
     config = dataclasses.replace(SMALL, samples=2, iterations=1, astray=1e-9, lost=10.0, lost_turn=4.0, retries=retries, retries_each=each)
     tracker = _tracker(reference, config)
     stages: list[int] = []
-    monkeypatch.setattr(tracker, "_improve", lambda first, last: stages.append(first))
+    monkeypatch.setattr(tracker, "_improve", lambda first, last, samples: stages.append(first))
     assert np.isfinite(tracker.solve()).all() and not tracker.lost
     back = [b - a for a, b in zip(stages, stages[1:], strict=False) if b <= a]
     assert len(back) == min(retries, each)
@@ -170,7 +171,9 @@ def test_a_solution_that_loses_its_way_goes_back(reference: Reference, retries: 
 def test_the_cost_of_all_attempts_is_told(reference: Reference) -> None:
     """A budget of one step allows the first search and no other; what was spent on auditions counts too."""
     sampling = dataclasses.replace(SMALL, samples=2, iterations=1)
-    found = mine(reference, synthetic.box(), MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, again=ONCE, budget=1, threads=1))
+    unpolished = PolishingConfig(rounds=0)
+    config = MineConfig(sampling=sampling, audition=UNHEARD, tuning=UNTUNED, polishing=unpolished, again=ONCE, budget=1, threads=1)
+    found = mine(reference, synthetic.box(), config)
     attempts = found.provenance["attempts"]
     assert len(attempts) == 1 and attempts[0]["by"] == "search" and found.provenance["attempt"] == 0
     heard = found.provenance["control_steps"] - found.provenance["judging"]["steps"] - attempts[0]["control_steps"]

@@ -93,4 +93,3 @@ def test_synergies_are_the_references_own_and_change_no_size() -> None:
     together = search._together(noise)
     np.testing.assert_allclose(together @ span @ span.T, together, atol=1e-9)
     assert (together**2).sum() == pytest.approx((noise**2).sum(), rel=0.05)
-    assert tracker()._together(noise) is noise

@@ -176,25 +176,6 @@ def test_what_all_sequences_share_is_simulated_once(reference: Reference) -> Non
     assert ensembles[0].steps - ensembles[1].steps >= 6 * shared - 9 * 30  # what is left out in chunks may end a chunk later
 
 
-def test_what_loses_a_race_ranks_last_and_the_others_have_run_everywhere(reference: Reference) -> None:
-    """Against all changes in all worlds: those that are kept have the same scores, and the race has cost less."""
-    obj = synthetic.box()
-    scene, baseline = lift(reference, obj)
-    made = (Tried(0, reference, baseline, 2.5, 0.0, 0.0), scene, hull_vertices(obj.vertices), signed_distance(obj))
-    worlds, last = drawn(CONFIG, 5, [7]), int(reference.diagnosis["onset"]) + 40
-    changes = list(np.random.default_rng(5).normal(size=(6, 22 + len(baseline.fingers))))
-    found = []
-    for raced in (1.0, 0.4):
-        tuner = GraspTuner(*made, dataclasses.replace(CONFIG, raced=raced), 1, make_rollouts("mujoco", scene, 1))
-        found.append((*tuner._raced(worlds, changes, last), tuner.steps))
-    (score, share, steps), (raced_score, raced_share, raced_steps) = found
-    kept = np.argsort(-raced_score)[:3]
-    np.testing.assert_allclose(raced_score[kept], score[kept], atol=1e-9)
-    np.testing.assert_allclose(raced_share[kept], share[kept], atol=1e-9)
-    assert np.delete(raced_score, kept).max() <= raced_score[kept].min()
-    assert raced_steps < steps
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_grasp_that_slips_is_tuned_until_it_holds(reference: Reference) -> None:
@@ -230,9 +211,7 @@ def test_a_budget_of_nothing_tunes_nothing(reference: Reference) -> None:
     assert looked.generations == 0 and 0 < looked.steps <= CONFIG.trials * reference.n_steps and looked.shares.shape == (CONFIG.trials,)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("population", 3), ("worlds", 0), ("away", 0.0), ("friction", 1.0), ("gain", -0.1), ("raced", 0.0), ("scale_turn", float("nan"))]
-)
+@pytest.mark.parametrize(("field", "value"), [("population", 3), ("worlds", 0), ("away", 0.0), ("friction", 1.0), ("gain", -0.1), ("scale_turn", float("nan"))])
 def test_settings_without_sense_are_refused(field: str, value: float) -> None:
     with pytest.raises(InputError, match=f"tuning: {field}"):
         TuningConfig(**{field: value})  # type: ignore[arg-type]
