@@ -8,7 +8,7 @@
 - Search: a horizon and samples that grow with every try at a place (``SamplingConfig.farther`` and ``more``), in half as many tries, and synergies of the
   fingers (``SamplingConfig.synergies``), beside neither: how far the object is carried in the nominal world.
 
-Both begin with what auditions find, as mining does. The tasks, by default those that the LEAP failed to lift in most campaigns, are shared by the cores. Writes
+Both begin with what auditions find, as mining does. The tasks, by default twelve that the LEAP failed to lift in a campaign, are shared by the cores. Writes
 tests/bench/results/search_variants.json, after every task.
 """
 
