@@ -310,6 +310,7 @@ def test_the_worlds_that_choose_are_not_those_that_judge(reference: Reference, m
         (lambda: HardeningConfig(budget=-1), "budget"),
         (lambda: SamplingConfig(astray=0.0), "astray"),
         (lambda: SamplingConfig(retries=-1), "retries"),
+        (lambda: SamplingConfig(farther=float("nan")), "farther"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(make: Callable[[], object], field: str) -> None:
