@@ -211,7 +211,10 @@ def test_a_budget_of_nothing_tunes_nothing(reference: Reference) -> None:
     assert looked.generations == 0 and 0 < looked.steps <= CONFIG.trials * reference.n_steps and looked.shares.shape == (CONFIG.trials,)
 
 
-@pytest.mark.parametrize(("field", "value"), [("population", 3), ("worlds", 0), ("away", 0.0), ("friction", 1.0), ("gain", -0.1), ("scale_turn", float("nan")), ("schedule", 0)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("population", 3), ("worlds", 0), ("away", 0.0), ("friction", 1.0), ("gain", -0.1), ("scale_turn", float("nan")), ("schedule", 0)],
+)
 def test_settings_without_sense_are_refused(field: str, value: float) -> None:
     with pytest.raises(InputError, match=f"tuning: {field}"):
         TuningConfig(**{field: value})  # type: ignore[arg-type]
