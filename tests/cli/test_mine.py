@@ -124,7 +124,7 @@ def test_from_recordings_to_demonstrations(tmp_path: Path, data_folder: Path, ca
     dataclasses.replace(recording, name="box_left", side="left").save(folder / "recordings" / "box_left.npz")
     (folder / "recordings" / "box_broken.npz").write_text("no recording")
     references = pretend.references(tmp_path, ("extra",))
-    arguments = ["mine", "--all", "--references", str(references), "--out", str(tmp_path / "d.h5"), *TINY, "--tuning.budget", "50000"]
+    arguments = ["mine", "--all", "--references", str(references), "--out", str(tmp_path / "d.h5"), *TINY, "--again.tries", "1", "--tuning.budget", "50000"]
     assert main(arguments) == 0
     assert store.names(tmp_path / "d.h5") == ("box_left_mirrored@leap_right", "box_lift@leap_right", "extra@leap_right")
     rows = ledger.read(ledger.path_of(tmp_path / "d.h5"))
