@@ -2,8 +2,8 @@
 
 Targets are baseline + residual + gain * squeeze. Between knots, residuals of the fingers and gains are piecewise linear, and those of the wrist
 quadratic splines, because an arm must follow them within its acceleration limits. Each stage samples the knots of the horizon, keeps the
-softmin-weighted mean, executes one knot interval in every member, and moves on. Where the object is lost on the way it goes back, and looks farther with
-more samples.
+softmin-weighted mean, executes one knot interval in every member, and moves on. Where the object is lost on the way it goes back and tries again; if it is
+asked to, it looks farther then, with more samples.
 Source of the scheme: Williams et al., "Model predictive path integral control", 2017, with the noise annealed over iterations.
 """
 
@@ -70,14 +70,15 @@ class SamplingConfig:
     """Largest squeeze gain."""
     margin: int = 24
     """Control steps before the first contact at which sampling begins; until then the baseline is executed."""
-    retries: int = 5
+    retries: int = 10
     """How often, in all, a solution that has lost its way goes back and tries again with other samples, ..."""
-    retries_each: int = 2
+    retries_each: int = 4
     """... and how often at one place, each time one horizon farther back; then it goes on with what came farthest."""
-    farther: float = 0.25
+    farther: float = 0.0
     """Share of the horizon by which it grows with every try at a place, ..."""
-    more: int = 1
-    """... and multiples of ``samples`` by which these do: few tries that see more get farther than many of the same kind."""
+    more: int = 0
+    """... and multiples of ``samples`` by which these do. With 0.25 and 1, in half as many tries, single searches got farther, and a campaign did not solve more
+    (tests/bench/README.md)."""
     synergies: int = 0
     """Principal components of the reference's finger motion in whose span a quarter of the samples changes the fingers; 0: none does, since three of them
     got no farther (tests/bench/search_variants.py)."""
