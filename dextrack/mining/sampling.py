@@ -77,7 +77,7 @@ class SamplingConfig:
     farther: float = 0.0
     """Share of the horizon by which it grows with every try at a place, ..."""
     more: int = 0
-    """... and multiples of ``samples`` by which these do. With 0.25 and 1, in half as many tries, single searches got farther, and a campaign did not solve more
+    """... and multiples of ``samples`` by which these do. With 0.25 and 1, in half as many tries, single searches got farther, and a campaign solved no more
     (tests/bench/README.md)."""
     synergies: int = 0
     """Principal components of the reference's finger motion in whose span a quarter of the samples changes the fingers; 0: none does, since three of them
