@@ -90,7 +90,8 @@ def mine(
         reference: what to track.
         obj: its object.
         config: settings; the measured defaults when None.
-        seed: of the first try; the same seed gives the same demonstration at any number of threads of MuJoCo.
+        seed: of the first try. On one machine the same seed gives the same demonstration at any number of threads of MuJoCo; another processor may round
+            otherwise, and a grasp that is touch and go then ends otherwise.
         progress: called as work goes on.
         motors: measured ones, instead of the hand's own; the demonstration keeps them.
         engine: what rolls out. Whatever it is, hold tests, the replay and the verdict are MuJoCo's on the CPU, so that verdicts compare.
